@@ -1,0 +1,56 @@
+# Nightshift. `make help` lists what there is; every target does the set-up it needs.
+# It needs Python 3.11 to 3.13, make, and a package index.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+UV_VERSION := 0.13.9
+VENV := .venv
+PY := $(VENV)/bin/python
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Compiled once here, or else by every process that imports TensorFlow: 3.6 s instead of 11 s, each time.
+export UV_COMPILE_BYTECODE := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(VENV)/.synced ## the virtual environment, with locked versions
+
+$(VENV)/.synced: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python %d.%d found, 3.11 to 3.13 expected; make PYTHON=..." % sys.version_info[:2])'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/uv || $(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(VENV)/bin/uv sync --frozen --quiet
+	@touch $@
+
+.PHONY: run
+run: setup ## the whole workflow: train, judge, release two models and ask both endpoints
+	$(PY) -m pipelines.demo
+
+.PHONY: test
+test: setup ## lint, types and tests
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest
+
+.PHONY: lint
+lint: setup ## tidy the sources
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+.PHONY: compile
+compile: setup ## the pipelines as YAML, to be uploaded in the Kubeflow UI
+	$(PY) -m pipelines.compile
+
+.PHONY: serve
+serve: setup ## the model server, on what has been released
+	$(VENV)/bin/nightshift serve
+
+.PHONY: clean
+clean: ## take away the environment and the caches, not the workspace
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

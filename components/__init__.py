@@ -1,0 +1,1 @@
+"""The steps as Kubeflow Pipelines components, one file a step: thin wrappers around `nightshift.steps`."""

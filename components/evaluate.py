@@ -1,0 +1,51 @@
+"""evaluate as a component."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate(
+    task: str,
+    model_name: str,
+    seed: int,
+    workspace: str,
+    server: str,
+    run_id: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    figures: dsl.Output[dsl.Metrics],
+    curves: dsl.Output[dsl.ClassificationMetrics],
+    pictures: dsl.Output[dsl.HTML],
+    comparison: dsl.Output[dsl.Markdown],
+) -> bool:
+    """Judge the candidate against thresholds and the serving model; returns whether it may be released."""
+    from nightshift.data.manifest import Dataset
+    from nightshift.report.pages import comparison_markdown, evaluation_page
+    from nightshift.steps.context import context
+    from nightshift.steps.evaluate import evaluate as step
+    from nightshift.training.model import TrainedModel
+
+    where = context(workspace, server, run_id)
+    judged = step(
+        where.run,
+        where.workspace,
+        task=task,
+        model=model_name or task,
+        seed=seed,
+        dataset=Dataset.open(where.linked(dataset)),
+        trained=TrainedModel.open(where.linked(model)),
+        server=where.server,
+    )
+    where.link(evaluation, where.run.path / "evaluate")
+    for name, value in judged.evaluation["metrics"].items():
+        figures.log_metric(name, value)
+    if judged.evaluation["confusion_matrix"]:
+        curves.log_confusion_matrix(judged.evaluation["classes"], judged.evaluation["confusion_matrix"])
+    curve = judged.evaluation["roc"][0]
+    curves.log_roc_curve(curve["fpr"], curve["tpr"], curve["thresholds"])
+    where.page(pictures, evaluation_page(where.run.path / "evaluate"))
+    where.page(comparison, comparison_markdown(judged.evaluation))
+    return judged.decision.blessed

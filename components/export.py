@@ -1,0 +1,38 @@
+"""export as a component."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def export(
+    task: str,
+    model_name: str,
+    seed: int,
+    workspace: str,
+    run_id: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    saved_model: dsl.Output[dsl.Model],
+    card: dsl.Output[dsl.Markdown],
+):
+    """Write the SavedModel and prove it equal to the trained network through a model server."""
+    from nightshift.data.manifest import Dataset
+    from nightshift.steps.context import context
+    from nightshift.steps.export import export as step
+    from nightshift.training.model import TrainedModel
+
+    where = context(workspace, "", run_id)
+    exported = step(
+        where.run,
+        task=task,
+        model=model_name or task,
+        seed=seed,
+        dataset=Dataset.open(where.linked(dataset)),
+        trained=TrainedModel.open(where.linked(model)),
+        evaluation=where.linked(evaluation),
+    )
+    where.link(saved_model, exported.path)
+    where.page(card, exported.card)

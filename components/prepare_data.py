@@ -1,0 +1,44 @@
+"""prepare_data as a component."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def prepare_data(
+    task: str,
+    model: str,
+    data: str,
+    preset: str,
+    settings: dict,
+    seed: int,
+    workspace: str,
+    server: str,
+    run_id: str,
+    dataset: dsl.Output[dsl.Dataset],
+    pictures: dsl.Output[dsl.HTML],
+    figures: dsl.Output[dsl.Metrics],
+) -> bool:
+    """Prepare the data; returns whether there is anything to train."""
+    from nightshift.report.pages import dataset_page
+    from nightshift.steps.context import context
+    from nightshift.steps.prepare_data import prepare_data as step
+
+    where = context(workspace, server, run_id)
+    prepared = step(
+        where.run,
+        where.workspace,
+        task=task,
+        model=model or task,
+        source=data,
+        preset=preset,
+        settings=settings,
+        seed=seed,
+        server=where.server,
+    )
+    where.link(dataset, prepared.dataset.path, fingerprint=prepared.dataset.fingerprint)
+    where.page(pictures, dataset_page(where.run.path / "prepare_data"))
+    for name, split in prepared.dataset.manifest.splits.items():
+        figures.log_metric(f"{name}_images", split.count)
+    return prepared.train

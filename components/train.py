@@ -1,0 +1,43 @@
+"""train as a component."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(
+    task: str,
+    preset: str,
+    settings: dict,
+    seed: int,
+    workspace: str,
+    run_id: str,
+    gpus: str,
+    cpu: str,
+    memory: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    curves: dsl.Output[dsl.HTML],
+    figures: dsl.Output[dsl.Metrics],
+):
+    """Train; `gpus`, `cpu` and `memory` are what the Pod asks for."""
+    from nightshift.data.manifest import Dataset
+    from nightshift.report.pages import training_page
+    from nightshift.steps.context import context
+    from nightshift.steps.train import train as step
+
+    where = context(workspace, "", run_id)
+    trained = step(
+        where.run,
+        where.workspace,
+        task=task,
+        preset=preset,
+        settings=settings,
+        seed=seed,
+        dataset=Dataset.open(where.linked(dataset)),
+    )
+    where.link(model, trained.path, recipe=trained.path.name)
+    where.page(curves, training_page(where.run.path / "train"))
+    for name in ("parameters", "epochs", "best_score", "seconds", "cpu_seconds"):
+        figures.log_metric(name, trained.description[name])

@@ -1,0 +1,156 @@
+"""Image files in a .zip or a tar. Members are read one by one and never extracted: their names are only names."""
+
+import gzip
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from nightshift.data.examples import Rejected
+from nightshift.data.forward import ForwardFile
+from nightshift.data.layout import is_ignored
+from nightshift.data.limits import MAX_ENCODED_BYTES, MAX_MEMBERS, MAX_RATIO, MAX_TOTAL_BYTES
+from nightshift.errors import DataError
+from nightshift.files import sha256_of
+
+ENCRYPTED = 0x1
+RATIO_SLACK = 64 * 2**20
+
+Damaged = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
+
+
+class Zip:
+    """The files of a zip archive."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def identity(self) -> str:
+        """SHA-256 of the archive."""
+        return f"zip sha256:{sha256_of(self._path)}"
+
+    def names(self) -> Iterator[str]:
+        """The paths of all regular files."""
+        with _errors_in_words(self._path), zipfile.ZipFile(self._path) as archive:
+            _check_total(self._path, archive)
+            yield from (info.filename for info in _members(archive) if not _fault(info))
+
+    def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
+        """Paths and contents; links, encrypted and oversized members are rejected.
+
+        Raises:
+            DataError: the archive is damaged or too large.
+        """
+        with _errors_in_words(self._path), zipfile.ZipFile(self._path) as archive:
+            for info in _members(archive):
+                if fault := _fault(info):
+                    yield Rejected(info.filename, fault)
+                    continue
+                with archive.open(info) as file:
+                    # A member gives no more bytes than its entry declares: zipfile stops there and compares the CRC.
+                    yield info.filename, file.read()
+
+
+class Tar:
+    """The files of a tar archive, compressed or not."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def identity(self) -> str:
+        """SHA-256 of the archive."""
+        return f"tar sha256:{sha256_of(self._path)}"
+
+    def names(self) -> Iterator[str]:
+        """The paths of all regular files."""
+        return (item for item, _ in self._read() if isinstance(item, str))
+
+    def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
+        """Paths and contents; links, devices and oversized members are rejected.
+
+        Raises:
+            DataError: the archive is damaged or too large.
+        """
+        for item, file in self._read():
+            if isinstance(item, Rejected):
+                yield item
+            elif file is not None:
+                yield item, file.read()
+
+    def _read(self) -> Iterator[tuple[str | Rejected, IO[bytes] | None]]:
+        """Every member, a file that is open until the next one is asked for."""
+        total = found = 0
+        limit = _most_bytes(self._path)
+        with _errors_in_words(self._path), _opened_tar(self._path) as archive:
+            for member in archive:
+                total += member.size
+                found += 1
+                if total > limit or found > MAX_MEMBERS:
+                    raise DataError(f"{self._path}: holds more than {limit} bytes or {MAX_MEMBERS} files")
+                # tarfile keeps every member's header for look-ups that a stream cannot serve.
+                archive.members.clear()  # type: ignore[attr-defined]
+                if member.isdir() or is_ignored(member.name):
+                    continue
+                if not member.isreg():
+                    yield Rejected(member.name, "is a link or no regular file"), None
+                elif member.size > MAX_ENCODED_BYTES:
+                    yield Rejected(member.name, _too_large(member.size)), None
+                else:
+                    yield member.name.removeprefix("./"), archive.extractfile(member)
+
+
+@contextmanager
+def _opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    opener = open if path.name.lower().endswith(".tar") else gzip.open
+    with cast(IO[bytes], opener(path, "rb")) as stream:
+        forward = ForwardFile(stream)
+        with tarfile.TarFile(fileobj=cast(IO[bytes], forward), mode="r", errorlevel=2) as archive:
+            yield archive
+        forward.check_end()
+
+
+@contextmanager
+def _errors_in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        raise DataError(f"{path}: the archive is damaged or cut short ({error})") from None
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
+    return (info for info in archive.infolist() if not info.is_dir() and not is_ignored(info.filename))
+
+
+def _fault(info: zipfile.ZipInfo) -> str:
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link or no regular file"
+    if info.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    return _too_large(info.file_size) if info.file_size > MAX_ENCODED_BYTES else ""
+
+
+def _check_total(path: Path, archive: zipfile.ZipFile) -> None:
+    total, found, limit = sum(info.file_size for info in archive.infolist()), len(archive.infolist()), _most_bytes(path)
+    if total > limit or found > MAX_MEMBERS:
+        raise DataError(f"{path}: declares {total} bytes in {found} files, expected at most {limit} in {MAX_MEMBERS}")
+
+
+def _most_bytes(path: Path) -> int:
+    """Uncompressed bytes that an archive of images of this size may hold."""
+    return min(MAX_TOTAL_BYTES, path.stat().st_size * MAX_RATIO + RATIO_SLACK)
+
+
+def _too_large(size: int) -> str:
+    return f"has {size} bytes, expected at most {MAX_ENCODED_BYTES}"

@@ -1,0 +1,58 @@
+"""Random changes of training images, a whole batch at a time."""
+
+import math
+
+import tensorflow as tf
+
+from nightshift.data.randomness import uniform
+from nightshift.tasks.base import Augmentation
+
+
+def augment(
+    images: tf.Tensor, ids: tf.Tensor, augmentation: Augmentation, seed: int, epoch: tf.Tensor | int
+) -> tf.Tensor:
+    """Flip, rotate, zoom and shift every image by amounts of its own; what comes in at an edge repeats the edge.
+
+    Args:
+        images: uint8 [B, H, W, C].
+        ids: int64 [B], the examples' identifiers.
+        augmentation: which changes, how far.
+        seed: of the run.
+        epoch: int64 scalar; every epoch draws anew.
+
+    Returns:
+        uint8 [B, H, W, C].
+    """
+    if augmentation == Augmentation():
+        return images
+
+    def draw(purpose: str) -> tf.Tensor:
+        return 2 * uniform(ids, seed, epoch, purpose) - 1
+
+    if augmentation.flip:
+        images = tf.where(draw("flip")[:, None, None, None] < 0, images[:, :, ::-1], images)
+    if not (augmentation.rotation or augmentation.zoom or augmentation.shift):
+        return images
+    angle = draw("rotation") * math.radians(augmentation.rotation)
+    scale = 1 / (1 + draw("zoom") * augmentation.zoom)
+    shift_x, shift_y = draw("shift x") * augmentation.shift, draw("shift y") * augmentation.shift
+    return tf.cast(tf.round(_affine(tf.cast(images, tf.float32), angle, scale, shift_x, shift_y)), tf.uint8)
+
+
+def _affine(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, shift_x: tf.Tensor, shift_y: tf.Tensor) -> tf.Tensor:
+    """Sample each image, float32 [B, H, W, C], along axes turned, scaled and moved about its centre, bilinearly."""
+    height, width = images.shape[1], images.shape[2]
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+    offset_x = centre_x - cosine * centre_x + sine * centre_y + shift_x * width
+    offset_y = centre_y - sine * centre_x - cosine * centre_y + shift_y * height
+    zero = tf.zeros_like(angle)
+    transforms = tf.stack([cosine, -sine, offset_x, sine, cosine, offset_y, zero, zero], axis=1)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=(height, width),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )

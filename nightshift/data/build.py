@@ -1,0 +1,144 @@
+"""Makes a dataset of a source: validate, label, cut, shard, describe."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from nightshift.data.cut import cut
+from nightshift.data.duplicates import find_duplicates
+from nightshift.data.examples import SPLITS, Source
+from nightshift.data.ingest import ingest
+from nightshift.data.labels import set_labels
+from nightshift.data.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    Dataset,
+    DatasetManifest,
+    Duplicates,
+    Origin,
+    Quarantine,
+    Split,
+    SplitStatistics,
+)
+from nightshift.data.shards import write_split
+from nightshift.data.spool import Spool
+from nightshift.errors import DataError
+from nightshift.files import staged_directory, write_json
+from nightshift.tasks.base import Task
+
+Progress = Callable[[float, str], None]
+
+INGEST_SHARE = 0.8
+"""Share of the work, for progress, that reading and decoding is; writing is the rest."""
+
+
+def build(
+    source: Source, task: Task, origin: Origin, seed: int, folder: Path, datasets: Path, progress: Progress
+) -> Dataset:
+    """Prepare a dataset and publish it as datasets/FINGERPRINT.
+
+    Args:
+        source: the examples.
+        task: shape, fit, classes and shares.
+        origin: what the manifest says of the source.
+        seed: of the order of examples.
+        folder: empty, on the same file system as `datasets`; left for the caller to remove.
+        datasets: where the dataset goes.
+        progress: told the share done and what is being done.
+
+    Raises:
+        DataError: the data cannot be used; nothing is published.
+    """
+    shards = folder / "shards"
+    shards.mkdir()
+    with Spool(folder / "spool.sqlite") as spool:
+        quarantined = ingest(source, task, spool, origin.uri, _ingest_progress(progress))
+        progress(INGEST_SHARE, "ordering the images")
+        classes = set_labels(spool, task, origin.uri)
+        cut(spool, source.test_share, task.validation_share)
+        spool.set_places(seed)
+        class_counts = spool.class_counts(len(classes))
+        _check_splits(class_counts, classes, origin.uri)
+        duplicates = find_duplicates(spool)
+        written = _write(spool, task, shards, class_counts, progress)
+    manifest = _manifest(task, origin, seed, classes, written, quarantined, duplicates)
+    return _publish(manifest, shards, datasets)
+
+
+def _ingest_progress(progress: Progress) -> Callable[[int, int], None]:
+    def report(seen: int, total: int) -> None:
+        progress(INGEST_SHARE * seen / total, f"validating and sharding: {seen:,} of {total:,} images")
+
+    return report
+
+
+def _write(
+    spool: Spool, task: Task, folder: Path, class_counts: dict[str, list[int]], progress: Progress
+) -> dict[str, tuple[Split, SplitStatistics]]:
+    total = sum(spool.counts().values())
+    done = 0
+
+    def report(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(INGEST_SHARE + (1 - INGEST_SHARE) * done / total, f"writing shards: {done:,} of {total:,} images")
+
+    return {split: write_split(spool, split, folder, task.image_shape, class_counts[split], report) for split in SPLITS}
+
+
+def _check_splits(class_counts: dict[str, list[int]], classes: list[str], uri: str) -> None:
+    for split in SPLITS:
+        if split not in class_counts:
+            raise DataError(f"{uri}: the split {split!r} has no images")
+        missing = [name for name, count in zip(classes, class_counts[split], strict=True) if not count]
+        if missing:
+            raise DataError(f"{uri}: the split {split!r} has no images of {', '.join(missing[:20])}")
+
+
+def _manifest(
+    task: Task,
+    origin: Origin,
+    seed: int,
+    classes: list[str],
+    written: dict[str, tuple[Split, SplitStatistics]],
+    quarantined: Quarantine,
+    duplicates: Duplicates,
+) -> DatasetManifest:
+    splits = {name: split for name, (split, _) in written.items()}
+    return DatasetManifest(
+        schema_version=SCHEMA_VERSION,
+        fingerprint=fingerprint(classes, task.image_shape, splits),
+        task=task.name,
+        source=origin,
+        seed=seed,
+        classes=classes,
+        image_shape=task.image_shape,
+        splits=splits,
+        statistics={name: statistics for name, (_, statistics) in written.items()},
+        quarantined=quarantined,
+        duplicates=duplicates,
+    )
+
+
+def fingerprint(classes: list[str], image_shape: tuple[int, int, int], splits: dict[str, Split]) -> str:
+    """16 hex digits that name the content: schema, classes, shape and the hashes of all shards."""
+    hashes = {name: [shard.sha256 for shard in splits[name].shards] for name in SPLITS}
+    content = json.dumps([SCHEMA_VERSION, classes, list(image_shape), hashes])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _publish(manifest: DatasetManifest, shards: Path, datasets: Path) -> Dataset:
+    target = datasets / manifest.fingerprint
+    if target.exists():
+        try:
+            return Dataset.open(target)
+        except DataError:
+            # Someone damaged it; the same content is at hand.
+            shutil.rmtree(target)
+    with staged_directory(target) as staging:
+        for file in shards.iterdir():
+            file.rename(staging / file.name)
+        write_json(staging / MANIFEST_NAME, manifest.model_dump(mode="json"))
+    return Dataset.open(target)

@@ -1,0 +1,61 @@
+"""A directory of image files. Symbolic links are not followed: they could point anywhere."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from nightshift.data.examples import Rejected
+from nightshift.data.layout import is_ignored
+from nightshift.data.limits import MAX_ENCODED_BYTES, MAX_MEMBERS
+from nightshift.errors import DataError
+from nightshift.files import sha256_of
+
+
+class Folder:
+    """The files below a directory, in the order of their paths."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def identity(self) -> str:
+        """SHA-256 over relative paths and contents."""
+        digest = hashlib.sha256()
+        for name in self.names():
+            content = sha256_of(self._path / name)
+            digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
+        return f"folder sha256:{digest.hexdigest()}"
+
+    def names(self) -> Iterator[str]:
+        """The relative paths of all regular files."""
+        return (name for name, regular in self._walk() if regular)
+
+    def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
+        """Paths and contents; links and oversized files are rejected."""
+        for name, regular in self._walk():
+            path = self._path / name
+            if not regular:
+                yield Rejected(name, "is a link or no regular file")
+            elif path.stat().st_size > MAX_ENCODED_BYTES:
+                yield Rejected(name, f"has {path.stat().st_size} bytes, expected at most {MAX_ENCODED_BYTES}")
+            else:
+                yield name, path.read_bytes()
+
+    def _walk(self) -> Iterator[tuple[str, bool]]:
+        """Relative path, and whether it is a regular file."""
+        found = 0
+        for directory, folders, names in os.walk(self._path, onerror=_refuse):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(directory) / name
+                relative = path.relative_to(self._path).as_posix()
+                if is_ignored(relative):
+                    continue
+                found += 1
+                if found > MAX_MEMBERS:
+                    raise DataError(f"{self._path}: found more than {MAX_MEMBERS} files")
+                yield relative, path.is_file() and not path.is_symlink()
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be read ({error.strerror})")

@@ -1,0 +1,180 @@
+"""A prepared dataset on disk: its description, dataset.json, and the check that it is whole. No TensorFlow here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nightshift.errors import DataError
+from nightshift.files import sha256_of
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "dataset.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """Unknown fields are refused; nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shard(Model):
+    """One TFRecord file."""
+
+    name: Annotated[str, Field(pattern=r"^(train|validation|test)-\d{5}-of-\d{5}\.tfrecord$")]
+    sha256: Sha256
+    bytes: Count
+    count: Count
+
+
+class Split(Model):
+    """One split; `class_counts` in the order of the classes, empty when unlabelled."""
+
+    count: Count
+    class_counts: list[Count]
+    shards: list[Shard]
+
+
+class SplitStatistics(Model):
+    """Figures over the pixels of a split, in units of 0 to 255.
+
+    Attributes:
+        mean: of every channel.
+        standard_deviation: of every channel.
+        brightness: how many images have their mean in each of 32 equal bins of 0 to 256.
+        contrast: mean over the images of the standard deviation of an image's pixels.
+    """
+
+    mean: list[float]
+    standard_deviation: list[float]
+    brightness: list[Count]
+    contrast: float
+
+
+class Origin(Model):
+    """Where the data came from: the URI as given, and a hash, checksum or version of what it named."""
+
+    uri: str
+    identity: str
+
+
+class QuarantinedImage(Model):
+    """An image left out, and why."""
+
+    key: str
+    reason: str
+
+
+class Quarantine(Model):
+    """All images left out; the first of them by name."""
+
+    count: Count
+    examples: list[QuarantinedImage]
+
+
+class Duplicates(Model):
+    """Images with exactly equal pixels.
+
+    Attributes:
+        within_splits: a split -> how many of its images repeat another of them.
+        across_splits: how many distinct images occur in more than one split.
+        pairs: keys of the first such pairs.
+    """
+
+    within_splits: dict[str, Count]
+    across_splits: Count
+    pairs: list[tuple[str, str]]
+
+
+class DatasetManifest(Model):
+    """What dataset.json holds.
+
+    Datasets are named by content, so `task`, `source` and `quarantined` tell of the first preparation that gave
+    this content.
+    """
+
+    schema_version: int
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    task: str
+    source: Origin
+    seed: int
+    classes: list[str]
+    image_shape: tuple[int, int, int]
+    splits: dict[str, Split]
+    statistics: dict[str, SplitStatistics]
+    quarantined: Quarantine
+    duplicates: Duplicates
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset: a folder of shards and their manifest; `reused` if it was there before it was asked for."""
+
+    path: Path
+    manifest: DatasetManifest
+    reused: bool = False
+
+    @classmethod
+    def open(cls, path: Path, *, reused: bool = False) -> Self:
+        """Read a dataset's manifest and check that its shards are there in their full size.
+
+        Raises:
+            DataError: no dataset, another schema version, or a shard is missing or of another size.
+        """
+        file = path / MANIFEST_NAME
+        try:
+            manifest = DatasetManifest.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            raise DataError(f"{path}: no prepared dataset; {MANIFEST_NAME} is not there") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{file}: {field}: {first['msg']}") from None
+        if manifest.schema_version != SCHEMA_VERSION:
+            raise DataError(
+                f"{file}: schema_version: found {manifest.schema_version}, expected {SCHEMA_VERSION}; prepare again"
+            )
+        dataset = cls(path, manifest, reused)
+        for shard in dataset._shards():
+            dataset._check_size(shard)
+        return dataset
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the content: two datasets of the same fingerprint are equal, byte for byte."""
+        return self.manifest.fingerprint
+
+    def shards(self, split: str) -> list[Path]:
+        """The files of a split in their order.
+
+        Raises:
+            DataError: no such split.
+        """
+        if split not in self.manifest.splits:
+            raise DataError(f"split {split!r}: {self.path} has {', '.join(self.manifest.splits)}")
+        return [self.path / shard.name for shard in self.manifest.splits[split].shards]
+
+    def verify(self) -> None:
+        """Read every shard and compare its hash.
+
+        Raises:
+            DataError: a shard's content is not what was written.
+        """
+        for shard in self._shards():
+            found = sha256_of(self.path / shard.name)
+            if found != shard.sha256:
+                raise DataError(f"{self.path / shard.name}: found SHA-256 {found}, expected {shard.sha256}")
+
+    def _shards(self) -> list[Shard]:
+        return [shard for split in self.manifest.splits.values() for shard in split.shards]
+
+    def _check_size(self, shard: Shard) -> None:
+        file = self.path / shard.name
+        found = file.stat().st_size if file.is_file() else None
+        if found != shard.bytes:
+            state = "it is missing" if found is None else f"found {found} bytes"
+            raise DataError(f"{file}: {state}, expected {shard.bytes} bytes")

@@ -1,0 +1,96 @@
+"""From a source URI to a prepared dataset in the workspace; at once, and without TensorFlow, if it is known."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from nightshift.data.manifest import Dataset, Origin
+from nightshift.data.sources import open_source
+from nightshift.errors import DataError
+from nightshift.files import exclusive_lock, remove_stale_partials, write_json
+from nightshift.tasks.base import Task
+from nightshift.workspace import Workspace
+
+DECODERS = ("tensorflow", "pillow", "numpy")
+"""Packages whose version may change a pixel."""
+
+
+def prepare(
+    task: Task,
+    source: str,
+    workspace: Workspace,
+    *,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+) -> Dataset:
+    """Prepare a dataset for a task, or return the one that the same preparation gave before (`reused`).
+
+    Args:
+        task: shape, fit, classes and shares.
+        source: see `nightshift.data.sources`; '' is the task's own.
+        workspace: where the dataset and downloads go.
+        seed: of the order of examples, and of the training crops of `bundled:photographs`.
+        progress: told now and then the share done (0 to 1) and what is being done.
+
+    Raises:
+        DataError: the source cannot be read or used; nothing is left in the workspace.
+    """
+    report = progress or _silent
+    uri = source or task.source
+    opened = open_source(uri, task, seed, workspace.cache, lambda message: report(0.0, message))
+    origin = Origin(uri=uri, identity=opened.identity())
+    key = _key(task, origin, seed)
+    datasets = workspace.datasets
+    index = datasets / "index" / f"{key}.json"
+    with exclusive_lock(datasets / f".{key}.lock", lambda message: report(0.0, message)):
+        known = _known(index, datasets)
+        if known:
+            report(1.0, f"{uri} is prepared already: dataset {known.fingerprint}")
+            return known
+        _remove_leftovers(datasets, key)
+        # TensorFlow, seconds to import, is needed from here on only.
+        from nightshift.data.build import build
+
+        folder = Path(tempfile.mkdtemp(prefix=f".{key}.", suffix=".partial", dir=datasets))
+        try:
+            dataset = build(opened, task, origin, seed, folder, datasets, report)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        write_json(index, {"fingerprint": dataset.fingerprint})
+    return dataset
+
+
+def _key(task: Task, origin: Origin, seed: int) -> str:
+    """Hash of all that determines a preparation: source, task, seed, and the code and packages that do it."""
+    digest = hashlib.sha256()
+    settings = [task.name, task.image_shape, task.fit, task.labelled, task.classes, task.validation_share, seed]
+    digest.update(json.dumps([origin.identity, *settings]).encode())
+    for package in DECODERS:
+        digest.update(f"\0{package} {version(package)}".encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def _known(index: Path, datasets: Path) -> Dataset | None:
+    """The dataset that an index entry names, if it is still whole."""
+    try:
+        fingerprint = json.loads(index.read_text())["fingerprint"]
+        return Dataset.open(datasets / str(fingerprint), reused=True)
+    except (FileNotFoundError, ValueError, KeyError, DataError):
+        return None
+
+
+def _remove_leftovers(datasets: Path, key: str) -> None:
+    """Delete what killed preparations left: this one's at once, since its lock is ours; others' when old."""
+    for partial in datasets.glob(f".{key}.*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+    remove_stale_partials(datasets)
+
+
+def _silent(fraction: float, message: str) -> None:
+    """For callers that do not watch."""

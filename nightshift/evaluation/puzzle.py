@@ -1,0 +1,59 @@
+"""Judges solved puzzles. No TensorFlow."""
+
+import numpy as np
+
+from nightshift.evaluation.judgement import Answered, Gallery, Judgement, roc_curve
+
+
+class PuzzleJudge:
+    """Adds up batches of a puzzle solver's answers.
+
+    A puzzle counts as solved if the reassembled pixels equal the original: equal tiles can stand for each other.
+    """
+
+    def __init__(self, permutations: np.ndarray) -> None:
+        self.permutations = permutations
+        self._gallery = Gallery()
+        self._exact: list[np.ndarray] = []
+        self._positions: list[np.ndarray] = []
+        self._valid: list[np.ndarray] = []
+        self._shuffled: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, batch: Answered) -> None:
+        """Look at a batch; its targets are classes of permutations, int32 [B]."""
+        originals, answers = batch.originals, batch.answers
+        truth, answer = self.permutations[batch.targets], answers["permutation"]
+        exact = (answers["solved"] == originals).all(axis=(1, 2, 3))
+        columns = {
+            "shuffled": batch.inputs,
+            "solved": answers["solved"],
+            "original": originals,
+            "permutation": answer,
+            "truth": truth,
+            "probability": answers["probability"],
+        }
+        self._gallery.add(exact, answers["probability"], columns)
+        self._exact.append(exact)
+        self._positions.append(answer == truth)
+        self._valid.append((np.sort(answer, axis=1) == np.arange(answer.shape[1])).all(axis=1))
+        moved = (truth != np.arange(truth.shape[1])).any(axis=1)
+        self._shuffled.append((moved, answers["shuffled_probability"]))
+        self._shuffled.append((np.zeros(len(moved), bool), batch.answers_to_originals["shuffled_probability"]))
+
+    def judgement(self) -> Judgement:
+        """exact: solved; per_position: right slots; valid: permutations; shuffled_auc: in order or not."""
+        exact, positions = np.concatenate(self._exact), np.concatenate(self._positions)
+        truth, scores = (np.concatenate(column) for column in zip(*self._shuffled, strict=True))
+        curve = roc_curve("shuffled", truth, scores)
+        return Judgement(
+            count=len(exact),
+            metrics={
+                "exact": float(exact.mean()),
+                "per_position": float(positions.mean()),
+                "valid": float(np.concatenate(self._valid).mean()),
+                "shuffled_auc": curve["auc"],
+            },
+            correct=exact,
+            roc=[curve],
+            gallery=self._gallery.arrays(),
+        )

@@ -1,0 +1,132 @@
+"""The export step: a trained network becomes a SavedModel, complete, described and proven equal through a server."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.export import ExportArchive
+
+import nightshift
+import nightshift.models.seamnet  # its layers are needed to load the network
+from nightshift.data.input import evaluation_batches
+from nightshift.data.manifest import Dataset
+from nightshift.export.parity import prove_equal
+from nightshift.export.signatures import signatures
+from nightshift.export.warm_up import write_warm_up
+from nightshift.files import exclusive_lock, staged_directory, write_atomic
+from nightshift.problems.registry import problem_of
+from nightshift.serving.card import write_card
+from nightshift.serving.golden import Golden
+from nightshift.serving.manifest import check_manifest, write_manifest
+from nightshift.tasks.base import Task
+from nightshift.training.model import TrainedModel
+
+GOLDEN_EXAMPLES = 16
+LABELS = "assets.extra/labels.txt"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A SavedModel's folder and how far a server's answers were from the trained network's, output by output."""
+
+    path: Path
+    card: str
+    parity: Mapping[str, Mapping[str, float]]
+
+
+def export(
+    task: Task,
+    model_name: str,
+    trained: TrainedModel,
+    dataset: Dataset,
+    metrics: Mapping[str, float],
+    target: Path,
+    *,
+    seed: int,
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+) -> Exported:
+    """Write the SavedModel to `target`, a folder that is there complete or not at all.
+
+    Args:
+        task: what it does.
+        model_name: the name it will be served by.
+        trained: the network.
+        dataset: gives the golden batch, from its test split.
+        metrics: on the test split, for the card.
+        target: made anew; what an earlier export left there is replaced.
+        seed: puzzles of the golden batch are shuffled by it.
+        progress: told (share done, words).
+
+    Raises:
+        StoreError: a server does not answer as the trained network does.
+    """
+    problem = problem_of(task, tuple(dataset.manifest.classes))
+    network = keras.models.load_model(trained.weights)
+    functions = signatures(network, problem, task)
+    golden = _golden(functions, _inputs(problem, dataset, seed))
+    with exclusive_lock(target.parent / f"{target.name}.lock", waiting=lambda words: progress(0, words)):
+        with staged_directory(target, replace=True) as staging:
+            progress(0.2, "writing the SavedModel")
+            archive = ExportArchive()
+            archive.track(network)
+            for name, (function, spec) in functions.items():
+                archive.add_endpoint(name, function, input_signature=[spec])
+            archive.write_out(str(staging), verbose=False)
+            golden.save(staging)
+            write_warm_up(staging, model_name, golden.requests)
+            write_atomic(staging / LABELS, "".join(f"{name}\n" for name in dataset.manifest.classes).encode())
+            card = write_card(staging, task, _facts(trained, dataset, metrics))
+            write_manifest(staging)
+            progress(0.5, "asking a model server the golden batch")
+            parity = prove_equal(staging, model_name, golden)
+        check_manifest(target)
+    return Exported(target, card, parity)
+
+
+def _inputs(problem: Any, dataset: Dataset, seed: int) -> np.ndarray:
+    """The golden images, uint8 [GOLDEN_EXAMPLES, H, W, C], as the network sees them."""
+    batch = next(iter(evaluation_batches(dataset, "test", GOLDEN_EXAMPLES)))
+    images: np.ndarray = problem.evaluation_batch(batch, seed)[0].numpy()
+    return images
+
+
+def _golden(functions: Mapping[str, tuple[Callable[..., Any], tf.TensorSpec]], images: np.ndarray) -> Golden:
+    """The same images as pixels, as PNG bytes and as examples, and what the trained network answers to them."""
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    examples = [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={"image_bytes": tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))}
+            )
+        ).SerializeToString(deterministic=True)
+        for content in encoded
+    ]
+    inputs = {"serving_default": images, "serve_bytes": encoded, "classify": examples}
+    requests, answers = {}, {}
+    for name, (function, spec) in functions.items():
+        array = inputs[name] if isinstance(inputs[name], np.ndarray) else np.array(inputs[name], object)
+        requests[name] = {spec.name: array}
+        answers[name] = {output: tensor.numpy() for output, tensor in function(tf.constant(array)).items()}
+    return Golden(requests, answers)
+
+
+def _facts(trained: TrainedModel, dataset: Dataset, metrics: Mapping[str, float]) -> dict[str, Any]:
+    description, manifest = trained.description, dataset.manifest
+    counts = {name: split.count for name, split in manifest.splits.items()}
+    return {
+        "recipe": description["recipe"],
+        "recipe_key": trained.path.name,
+        "classes": description["classes"],
+        "parameters": description["parameters"],
+        "epochs": description["epochs"],
+        "best_epoch": description["best_epoch"],
+        "seconds": description["seconds"],
+        "dataset": {"source": manifest.source.uri, "counts": counts},
+        "statistics": manifest.statistics["train"].model_dump(),
+        "metrics": dict(metrics),
+        "code_version": nightshift.__version__,
+    }

@@ -1,0 +1,134 @@
+"""Files that are whole or not there, and locks that end with their process."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a machine that loses power, sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    sync_directory(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, keys in their given order; NaN and infinity are refused (ValueError)."""
+    write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def staged_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give an empty directory beside `target` that takes its place, complete and synced, when the block succeeds.
+
+    A block that fails leaves nothing.
+
+    Args:
+        target: if it exists by then (another writer of the same content was faster), it stays and the new one is
+            dropped, unless
+        replace: it gives way to the new one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    staging.chmod(0o755)
+    try:
+        yield staging
+        for directory, _, names in os.walk(staging):
+            for name in names:
+                with open(Path(directory) / name, "rb") as file:
+                    os.fsync(file.fileno())
+            sync_directory(Path(directory))
+        if replace and target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+            os.rename(target, old / "old")
+            os.rename(staging, target)
+            shutil.rmtree(old)
+        else:
+            try:
+                os.rename(staging, target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path, waiting: Callable[[str], None] | None = None, timeout: float = 0) -> Iterator[None]:
+    """Hold a lock file for the block; wait for whoever holds it. The operating system releases a dead holder's.
+
+    Args:
+        path: the lock file; made if it is not there, and left.
+        waiting: told once, in words, that and for whom this process waits.
+        timeout: seconds to wait, 0 for ever.
+
+    Raises:
+        TimeoutError: another process held the lock all the time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        started = time.monotonic()
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                if waiting and not told:
+                    waiting(f"waiting for {holder}, which is writing {path.parent.name}")
+                    told = True
+                if timeout and time.monotonic() - started > timeout:
+                    raise TimeoutError(f"{path}: still locked by {holder} after {timeout:g} s") from None
+                time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def sha256_of(path: Path) -> str:
+    """The hex SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_stale_partials(directory: Path, older_than: float = 86_400) -> None:
+    """Delete staging directories that a killed process left here more than `older_than` seconds ago."""
+    for partial in directory.glob(".*.partial"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > older_than:
+                shutil.rmtree(partial, ignore_errors=True)

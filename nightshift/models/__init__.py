@@ -1,0 +1,1 @@
+"""One network a file, each with `build`; `networks.build` finds them by name."""

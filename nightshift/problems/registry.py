@@ -1,0 +1,15 @@
+"""The problem of a task."""
+
+from nightshift.problems.classification import Classification
+from nightshift.problems.puzzle import Puzzle
+from nightshift.tasks.base import Task
+
+
+def problem_of(task: Task, classes: tuple[str, ...]) -> Classification | Puzzle:
+    """What stands between the task's data, its network and its endpoint.
+
+    Args:
+        task: what is learnt.
+        classes: the dataset's class names in the order of their labels.
+    """
+    return Puzzle() if task.problem == "puzzle" else Classification(classes)

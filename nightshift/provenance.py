@@ -1,0 +1,80 @@
+"""What a result depends on: hashes of sources, versions of packages. No TensorFlow."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nightshift
+from nightshift.tasks.base import Preset, Task
+
+PACKAGE = Path(nightshift.__file__).parent
+TRAINING_SOURCES = (
+    "data/input.py",
+    "data/augmentation.py",
+    "data/randomness.py",
+    "problems",
+    "models/networks.py",
+    "training",
+)
+TRAINING_PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that determines a trained model; two equal ones give the same model on one kind of device.
+
+    Attributes:
+        task: name.
+        preset: name.
+        settings: of the preset, changes included.
+        seed: of weights, order and random changes.
+        dataset: fingerprint.
+        sources: SHA-256 of the code that training runs.
+        versions: package -> version.
+    """
+
+    task: str
+    preset: str
+    settings: Mapping[str, Any]
+    seed: int
+    dataset: str
+    sources: str
+    versions: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """A name for it: 20 hex digits of its hash. The preset's name does not count, its settings do."""
+        facts = {name: value for name, value in vars(self).items() if name != "preset"}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=dict).encode()).hexdigest()[:20]
+
+
+def recipe(task: Task, preset_name: str, preset: Preset, seed: int, dataset: str) -> Recipe:
+    """The recipe of a training on the dataset of that fingerprint."""
+    return Recipe(
+        task=task.name,
+        preset=preset_name,
+        settings=preset.settings(),
+        seed=seed,
+        dataset=dataset,
+        sources=hash_of_sources((*TRAINING_SOURCES, f"models/{preset.network}.py")),
+        versions=versions(TRAINING_PACKAGES),
+    )
+
+
+def hash_of_sources(names: Iterable[str]) -> str:
+    """SHA-256 over the text of files and folders of this package, by name and content."""
+    digest = hashlib.sha256()
+    for name in names:
+        path = PACKAGE / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.exists() else []:
+            digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The installed version of each package."""
+    return {package: metadata.version(package) for package in packages}

@@ -1,0 +1,102 @@
+"""The pages: one a step for the Kubeflow UI, one a run. Self-contained HTML; everything from data is escaped."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from nightshift.report import formats
+from nightshift.report.comparison import comparison_markdown
+from nightshift.report.dataset import dataset_view
+from nightshift.report.evaluation import evaluation_view
+from nightshift.report.folder import StepFolder
+from nightshift.report.timeline import timeline_of
+from nightshift.report.training import training_view
+from nightshift.report.verdict import Verdict, in_short, verdict_of
+from nightshift.workspace import STEPS, Run
+
+__all__ = ["comparison_markdown", "dataset_page", "evaluation_page", "run_page", "training_page"]
+
+EXPORT_FACTS = {"saved_model": "SavedModel", "signatures": "signatures"}
+
+
+def dataset_page(step_path: Path) -> str:
+    """Samples, class balance, statistics, what was quarantined, duplicates: the page of prepare_data."""
+    folder = StepFolder(step_path)
+    return _step_page("Dataset", "dataset.html", folder, dataset_view(folder))
+
+
+def training_page(step_path: Path) -> str:
+    """Figures, curves and augmented images: the page of train."""
+    folder = StepFolder(step_path)
+    return _step_page("Training", "training.html", folder, training_view(folder))
+
+
+def evaluation_page(step_path: Path) -> str:
+    """Metrics against the serving model, confusion matrix, ROC, wrong answers by loss: the page of evaluate."""
+    folder = StepFolder(step_path)
+    return _step_page("Evaluation", "evaluation.html", folder, evaluation_view(folder))
+
+
+def run_page(run: Run) -> str:
+    """The report of a run, complete or not: its outcome first, then when, what, on what data, and how well."""
+    folders = {step: StepFolder(run.path / step) for step in STEPS}
+    views = {
+        "dataset": dataset_view(folders["prepare_data"]),
+        "training": training_view(folders["train"]),
+        "evaluation": evaluation_view(folders["evaluate"]),
+        "release": _release_view(folders["export"], folders["deploy"]),
+    }
+    template = _environment().get_template("run.html")
+    return template.render(
+        run_id=run.run_id,
+        figures=folders["prepare_data"].figures,
+        verdict=verdict_of(folders),
+        timeline=timeline_of(folders),
+        folders=folders,
+        notes=[note for folder in folders.values() for note in folder.notes],
+        **views,
+    )
+
+
+def _step_page(title: str, template: str, folder: StepFolder, view: dict[str, Any]) -> str:
+    verdict = Verdict("failed", f"Failed at {folder.name}", *in_short(folder.error)) if folder.error else None
+    page = _environment().get_template("step.html")
+    return page.render(title=title, template=template, view=view, verdict=verdict, notes=folder.notes)
+
+
+def _release_view(export: StepFolder, deploy: StepFolder) -> dict[str, Any]:
+    return {
+        "facts": [
+            *formats.facts(export.figures, EXPORT_FACTS),
+            *([("size", formats.size(export.figures["bytes"]))] if "bytes" in export.figures else []),
+            *formats.facts(deploy.figures, {"model": "model", "version": "version", "predecessor": "before it"}),
+        ],
+        "parity": [
+            (name, f"{value:.1e}" if value else "0") for name, value in (export.figures.get("parity") or {}).items()
+        ],
+        "card": _markdown(export.text("card.md")),
+    }
+
+
+def _markdown(text: str) -> Markup:
+    """CommonMark with tables as HTML; HTML in it shows as text, and images, which would be fetched, as links."""
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    return Markup(renderer.render(text))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("nightshift.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for form in (formats.number, formats.percent, formats.duration, formats.moment, formats.words):
+        environment.filters[form.__name__] = form
+    return environment

@@ -1,0 +1,82 @@
+"""The model card: what made a model and how good it is, for people (Markdown) and for programs (JSON). No TensorFlow.
+
+After Mitchell et al., "Model cards for model reporting", FAT* 2019.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nightshift.errors import StoreError
+from nightshift.files import write_atomic, write_json
+from nightshift.tasks.base import Task
+
+FACTS = "assets.extra/card.json"
+TEXT = "assets.extra/card.md"
+
+
+def write_card(saved_model: Path, task: Task, facts: dict[str, Any]) -> str:
+    """Write both forms into a SavedModel's folder; returns the Markdown.
+
+    Args:
+        saved_model: the folder.
+        task: what the model does.
+        facts: recipe, classes, parameters, epochs, dataset (source, counts), metrics, code_version.
+    """
+    text = _markdown(task, facts)
+    write_json(saved_model / FACTS, facts)
+    write_atomic(saved_model / TEXT, text.encode())
+    return text
+
+
+def read_card(saved_model: Path) -> dict[str, Any]:
+    """The facts of a version.
+
+    Raises:
+        StoreError: the card is not there or not readable.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((saved_model / FACTS).read_text())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{saved_model / FACTS}: no readable model card: {error}") from error
+    return facts
+
+
+def _markdown(task: Task, facts: dict[str, Any]) -> str:
+    recipe, dataset = facts["recipe"], facts["dataset"]
+    metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in facts["metrics"].items())
+    settings = "\n".join(f"| {name} | {value} |" for name, value in recipe["settings"].items())
+    counts = ", ".join(f"{count:,} {split}" for split, count in dataset["counts"].items())
+    packages = ", ".join(f"{package} {version}" for package, version in recipe["versions"].items())
+    height, width, channels = task.image_shape
+    return f"""# {task.name}
+
+{task.summary}. Answers images of {width} x {height} pixels and {channels} channel(s); JPEG and PNG files of any size
+are brought to that.
+
+## Judged on the test split
+
+| metric | value |
+| --- | --- |
+{metrics}
+
+## Data
+
+{dataset["source"]}: {counts}; fingerprint `{recipe["dataset"]}`.
+
+## Training
+
+Preset `{recipe["preset"]}`, {facts["parameters"]:,} parameters, {facts["epochs"]} epochs (the best: \
+{facts["best_epoch"]}), seed {recipe["seed"]}.
+
+| setting | value |
+| --- | --- |
+{settings}
+
+Nightshift {facts["code_version"]}, training sources `{recipe["sources"][:12]}`, {packages}.
+
+## Limits
+
+It always answers with one of the outcomes it knows, also for pictures of something else. Its figures hold for pictures
+like those of its test split.
+"""

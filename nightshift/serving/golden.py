@@ -1,0 +1,96 @@
+"""The golden batch: a few requests a signature and the answers that the trained model gives. No TensorFlow.
+
+It goes with the SavedModel, so that whoever releases it can ask a server the same and compare.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nightshift.errors import StoreError
+from nightshift.files import write_atomic
+
+NAME = "assets.extra/golden.npz"
+TOLERANCE = 1e-3  # absolute, of probabilities: another build of the same kernels may round otherwise
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Requests and answers.
+
+    Attributes:
+        requests: signature -> input name -> array.
+        answers: signature -> output name -> array; strings as object arrays of bytes.
+    """
+
+    requests: Mapping[str, Mapping[str, np.ndarray]]
+    answers: Mapping[str, Mapping[str, np.ndarray]]
+
+    def save(self, saved_model: Path) -> None:
+        """Write it into a SavedModel's folder."""
+        arrays: dict[str, np.ndarray] = {}
+        for kind, signatures in (("request", self.requests), ("answer", self.answers)):
+            for signature, tensors in signatures.items():
+                for name, array in tensors.items():
+                    arrays |= _encoded(f"{kind}/{signature}/{name}", array)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_atomic(saved_model / NAME, buffer.getvalue())
+
+    @classmethod
+    def load(cls, saved_model: Path) -> "Golden":
+        """Read it from a SavedModel's folder.
+
+        Raises:
+            StoreError: it is not there or not readable.
+        """
+        path = saved_model / NAME
+        found: dict[str, dict[str, dict[str, np.ndarray]]] = {"request": {}, "answer": {}}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                for key in arrays.files:
+                    kind, signature, name = key.removesuffix(":lengths").split("/")
+                    if not key.endswith(":lengths"):
+                        found[kind].setdefault(signature, {})[name] = _decoded(key, arrays)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise StoreError(f"{path}: no readable golden batch: {error}") from error
+        return cls(found["request"], found["answer"])
+
+
+def _encoded(key: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """Strings as one run of bytes and their lengths: NumPy would pickle object arrays."""
+    if array.dtype != object:
+        return {key: array}
+    lengths = np.array([len(item) for item in array.flat], np.int64).reshape(array.shape)
+    return {key: np.frombuffer(b"".join(array.flat), np.uint8), f"{key}:lengths": lengths}
+
+
+def _decoded(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    if f"{key}:lengths" not in arrays:
+        return arrays[key]
+    lengths, content = arrays[f"{key}:lengths"], arrays[key].tobytes()
+    ends = np.cumsum(lengths)
+    items = np.empty(lengths.size, object)
+    items[:] = [content[end - length : end] for end, length in zip(ends, lengths.flat, strict=True)]
+    return items.reshape(lengths.shape)
+
+
+def differences(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How far answers are from the golden ones: output -> the largest absolute difference.
+
+    Where strings or pictures differ, or a shape does, or an output is missing, that is infinity.
+    """
+    return {name: _difference(array, found.get(name)) for name, array in expected.items()}
+
+
+def _difference(expected: np.ndarray, found: np.ndarray | None) -> float:
+    if found is None or expected.shape != found.shape or (expected.dtype == object) != (found.dtype == object):
+        return float("inf")
+    if expected.dtype.kind == "f":
+        largest = float(np.abs(expected.astype(np.float64) - found.astype(np.float64)).max(initial=0.0))
+        return largest if np.isfinite(largest) else float("inf")
+    return 0.0 if (expected == found).all() else float("inf")

@@ -1,0 +1,137 @@
+"""The ledger of a model's releases: one file an event, created once and never changed; what serves is their fold.
+
+published   a version's files are complete in the store
+approved    a server loaded it and answered the golden batch; from here on its release will be finished
+promoted    the label `stable` names it
+refused     it will never serve; with the reason
+rolled_back the label `stable` names an earlier version again
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nightshift.errors import StoreError
+from nightshift.files import sync_directory
+
+KINDS = ("published", "approved", "promoted", "refused", "rolled_back")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a version.
+
+    Attributes:
+        kind: one of KINDS.
+        version: which version it is about; of `rolled_back`, the one that serves again.
+        reason: in words.
+        time: UTC, ISO 8601.
+        facts: of `published`: metrics, dataset fingerprint, recipe key, code version, hash of the manifest.
+    """
+
+    kind: str
+    version: int
+    reason: str = ""
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a model's events come to.
+
+    Attributes:
+        serving: versions that the label `stable` has named and could name again, the present one last.
+        pending: a version published or approved and not yet promoted or refused, with the kind of its last event.
+        published: facts a version.
+        refused: version -> reason, rolled back ones included.
+    """
+
+    serving: tuple[int, ...] = ()
+    pending: tuple[int, str] | None = None
+    published: dict[int, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def stable(self) -> int:
+        """The version that serves, 0 if none does."""
+        return self.serving[-1] if self.serving else 0
+
+
+def fold(events: Sequence[Event]) -> State:
+    """The state after these events."""
+    serving: list[int] = []
+    pending: tuple[int, str] | None = None
+    published: dict[int, dict[str, Any]] = {}
+    refused: dict[int, str] = {}
+    for event in events:
+        if event.kind in ("published", "approved"):
+            pending = (event.version, event.kind)
+            published.setdefault(event.version, event.facts)
+        elif event.kind == "rolled_back":
+            while serving and serving[-1] != event.version:
+                refused[serving.pop()] = f"rolled back: {event.reason}"
+            if not serving:
+                serving.append(event.version)
+        else:
+            pending = None if pending and pending[0] == event.version else pending
+            if event.kind == "promoted":
+                serving.append(event.version)
+            else:
+                refused[event.version] = event.reason
+    return State(tuple(serving), pending, published, refused)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A model's events, files in one folder, numbered in order."""
+
+    path: Path
+
+    def events(self) -> list[Event]:
+        """All events, oldest first.
+
+        Raises:
+            StoreError: a file is not an event.
+        """
+        return [_read(file) for file in sorted(self.path.glob("[0-9]*.json"))]
+
+    def state(self) -> State:
+        """What the events come to."""
+        return fold(self.events())
+
+    def append(self, event: Event) -> None:
+        """Record an event durably.
+
+        Raises:
+            StoreError: another process recorded one at the same moment.
+        """
+        if event.kind not in KINDS:
+            raise ValueError(f"found event {event.kind!r}, expected one of {', '.join(KINDS)}")
+        self.path.mkdir(parents=True, exist_ok=True)
+        last = max((int(file.name[:6]) for file in self.path.glob("[0-9]*.json")), default=0)
+        target = self.path / f"{last + 1:06d}.json"
+        with tempfile.NamedTemporaryFile("w", dir=self.path, prefix=".event.") as file:
+            json.dump(asdict(event), file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.link(file.name, target)  # a link is never put in the place of a file, a rename would be
+            except FileExistsError:
+                raise StoreError(f"{target}: another process records a release of this model right now") from None
+        sync_directory(self.path)
+
+
+def _read(file: Path) -> Event:
+    try:
+        event = Event(**json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{file}: not a ledger event: {error}") from error
+    if event.kind not in KINDS:
+        raise StoreError(f"{file}: kind: found {event.kind!r}, expected one of {', '.join(KINDS)}")
+    return event

@@ -1,0 +1,41 @@
+"""The list of a version's files with their hashes, by which a half-written or altered one is known. No TensorFlow."""
+
+import json
+from pathlib import Path
+
+from nightshift.errors import StoreError
+from nightshift.files import sha256_of, write_json
+
+NAME = "manifest.json"
+
+
+def write_manifest(saved_model: Path) -> None:
+    """List every file of a SavedModel's folder in manifest.json, which is written last."""
+    files = sorted(p for p in saved_model.rglob("*") if p.is_file() and p.name != NAME)
+    listed = {
+        path.relative_to(saved_model).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for path in files
+    }
+    write_json(saved_model / NAME, {"files": listed})
+
+
+def check_manifest(saved_model: Path) -> None:
+    """Compare the folder with its manifest.
+
+    Raises:
+        StoreError: no manifest, a file is missing or has other content, or one is there that is not listed.
+    """
+    path = saved_model / NAME
+    try:
+        listed = json.loads(path.read_text())["files"]
+    except FileNotFoundError:
+        raise StoreError(f"{path}: not there; the version is half written or not one of ours") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: not a list of files: {error}") from error
+    there = {p.relative_to(saved_model).as_posix() for p in saved_model.rglob("*") if p.is_file() and p.name != NAME}
+    for name in sorted(there ^ set(listed)):
+        raise StoreError(f"{saved_model / name}: {'not in the manifest' if name in there else 'missing'}")
+    for name, facts in listed.items():
+        file = saved_model / name
+        if file.stat().st_size != facts["bytes"] or sha256_of(file) != facts["sha256"]:
+            raise StoreError(f"{file}: its content is not that of the manifest")

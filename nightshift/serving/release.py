@@ -1,0 +1,172 @@
+"""Release and roll back on a server that shares the store: load beside, ask, then move the label.
+
+Whatever goes wrong, and wherever the releasing process is killed, the label names a version that answered its golden
+batch; the next release first finishes or undoes what an earlier one left.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightshift.errors import NightshiftError, ReleaseError, ServingError
+from nightshift.files import sha256_of
+from nightshift.serving.client import Client, ServerRefusedError
+from nightshift.serving.golden import Golden
+from nightshift.serving.ledger import Event
+from nightshift.serving.manifest import NAME as MANIFEST
+from nightshift.serving.manifest import check_manifest
+from nightshift.serving.smoke import smoke_test
+from nightshift.serving.store import STABLE, Store
+
+LOAD_SECONDS = 120.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Released:
+    """The version that serves now, the one before (0: none), and whether it served already."""
+
+    version: int
+    predecessor: int
+    unchanged: bool = False
+
+
+def serving_version(client: Client, model: str) -> int:
+    """The version that the label `stable` names on the server, 0 if the server has no such model or label.
+
+    Raises:
+        ServingError: the server does not answer.
+    """
+    try:
+        return client.metadata(model, label=STABLE).version
+    except ServerRefusedError as refusal:
+        if refusal.code in ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"):
+            return 0
+        raise
+
+
+def release(store: Store, model: str, saved_model: Path, client: Client, tell: Tell = print) -> Released:
+    """Publish a SavedModel, have the server load it beside what serves, ask it the golden batch, promote it.
+
+    Raises:
+        ReleaseError: the version was refused; what served before still does.
+    """
+    with store.lock():
+        settle(store, model, client, tell)
+        before = store.state(model)
+        manifest = sha256_of(saved_model / MANIFEST)
+        if before.stable and before.published.get(before.stable, {}).get("manifest") == manifest:
+            tell(f"version {before.stable} of {model} is this very model and serves already")
+            return Released(before.stable, before.serving[-2] if len(before.serving) > 1 else 0, unchanged=True)
+        version = store.publish(model, saved_model)
+        tell(f"published {model} version {version}")
+        _try(store, model, version, client, tell)
+        _promote(store, model, version, client, tell)
+        return Released(version, before.stable)
+
+
+def rollback(store: Store, model: str, client: Client, version: int = 0, tell: Tell = print) -> Released:
+    """Let an earlier version serve again.
+
+    Args:
+        store: where the versions are.
+        model: which model.
+        client: of the server that shares the store.
+        version: one that served before; 0: the one before the present.
+        tell: told what happens.
+
+    Raises:
+        ReleaseError: there is no such version, or it does not load or answer; what serves now still does.
+    """
+    with store.lock():
+        settle(store, model, client, tell)
+        state = store.state(model)
+        earlier = state.serving[:-1]
+        target = version or (earlier[-1] if earlier else 0)
+        if target not in earlier:
+            known = ", ".join(map(str, reversed(earlier))) or "none"
+            wanted = f"version {target}" if target else "an earlier version"
+            raise ReleaseError(f"{model}: cannot roll back to {wanted}; versions that served before: {known}")
+        try:
+            check_manifest(store.version_path(model, target))
+            client.reload(store.server_config(candidate=(model, target)))
+            _smoke(store, model, target, client, tell)
+        except NightshiftError as error:
+            client.reload(store.server_config())
+            raise ReleaseError(f"{model}: version {target} cannot serve, {state.stable} still does: {error}") from error
+        _move_label(store, model, target, client)
+        store.ledger(model).append(Event("rolled_back", target, f"from version {state.stable}"))
+        client.reload(store.server_config())
+        tell(f"{model}: version {target} serves again")
+        return Released(target, state.stable)
+
+
+def settle(store: Store, model: str, client: Client, tell: Tell = print) -> None:
+    """Finish or undo what a killed release left, and bring the server to what the ledger says."""
+    pending = store.state(model).pending
+    if pending and pending[1] == "approved":
+        tell(f"finishing the release of {model} version {pending[0]}, which was interrupted")
+        client.reload(store.server_config(candidate=(model, pending[0])))
+        _promote(store, model, pending[0], client, tell)
+    elif pending:
+        store.ledger(model).append(Event("refused", pending[0], "its release was interrupted before it was approved"))
+        tell(f"gave up {model} version {pending[0]}, whose release was interrupted")
+    if serving_version(client, model) != store.state(model).stable:
+        client.reload(store.server_config(candidate=(model, store.state(model).stable)))
+
+
+def _try(store: Store, model: str, version: int, client: Client, tell: Tell) -> None:
+    """Load and ask a published version; refused, it leaves the server and the ledger says why."""
+    try:
+        # Without its label: a version and its label in one edit would deadlock a server.
+        client.reload(store.server_config(candidate=(model, version)))
+        _smoke(store, model, version, client, tell)
+    except NightshiftError as error:
+        store.ledger(model).append(Event("refused", version, str(error)))
+        stable = store.state(model).stable
+        kept = f"version {stable} still serves" if stable else "nothing serves"
+        try:
+            client.reload(store.server_config())
+        except ServingError as second:
+            tell(f"the server could not be brought back to its earlier list: {second}")
+        raise ReleaseError(f"{model} version {version} was refused, {kept}: {error}") from error
+    store.ledger(model).append(Event("approved", version, "loaded, and answered the golden batch"))
+    tell(f"{model} version {version} answers the golden batch as the trained network does")
+
+
+def _smoke(store: Store, model: str, version: int, client: Client, tell: Tell) -> None:
+    """Wait until the version is AVAILABLE and compare its answers with the golden ones."""
+    tell(f"waiting until the server at {client.target} has loaded {model} version {version}")
+    _wait_available(client, model, version)
+    smoke_test(client, model, version, Golden.load(store.version_path(model, version)))
+
+
+def _wait_available(client: Client, model: str, version: int) -> None:
+    deadline = time.monotonic() + LOAD_SECONDS
+    while True:
+        status = next((s for s in client.status(model) if s.version == version), None)
+        if status and status.state == "AVAILABLE":
+            return
+        if status and status.state == "END":
+            raise ReleaseError(f"the server could not load it: {status.error}")
+        if time.monotonic() > deadline:
+            state = status.state if status else "not seen by the server; does it share the store's folder?"
+            raise ReleaseError(f"not AVAILABLE after {LOAD_SECONDS:g} s: {state}")
+        time.sleep(0.1)
+
+
+def _promote(store: Store, model: str, version: int, client: Client, tell: Tell) -> None:
+    """Move the label, record it, and let the version before go."""
+    _move_label(store, model, version, client)
+    store.ledger(model).append(Event("promoted", version))
+    client.reload(store.server_config())
+    tell(f"{model} version {version} serves as {STABLE!r}")
+
+
+def _move_label(store: Store, model: str, version: int, client: Client) -> None:
+    client.reload(store.server_config(candidate=(model, version), label=(model, version)))
+    found = serving_version(client, model)
+    if found != version:
+        raise ReleaseError(f"{model}: the server's label {STABLE!r} names version {found} after moving it to {version}")

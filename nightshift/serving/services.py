@@ -1,0 +1,144 @@
+"""TensorFlow Serving's two gRPC services over a manager."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from nightshift.serving.classify import classify
+from nightshift.serving.manager import Manager
+from nightshift.serving.predict import predict
+from nightshift.serving.status import StatusError, invalid_argument, not_found, unimplemented
+from nightshift.serving.stubs import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+)
+
+logger = logging.getLogger(__name__)
+
+_MESSAGE_LIMIT = 1024
+_SIGNATURE_DEF = "signature_def"
+
+
+class PredictionService:
+    """Predict, Classify and GetModelMetadata; the methods' names are the protocol's."""
+
+    def __init__(self, manager: Manager, *, max_bytes: int) -> None:
+        self._manager = manager
+        self._max_bytes = max_bytes
+
+    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answer a PredictRequest."""
+        return _answer(context, lambda: self._predict(request))
+
+    def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answer a ClassificationRequest."""
+        return _answer(context, lambda: self._classify(request))
+
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answer a GetModelMetadataRequest."""
+        return _answer(context, lambda: self._metadata(request))
+
+    def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuse: no model here regresses."""
+        return _answer(context, lambda: _refuse("Regress"))
+
+    def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Refuse: it combines Classify and Regress."""
+        return _answer(context, lambda: _refuse("MultiInference"))
+
+    def _predict(self, request: Any) -> Any:
+        _check_spec(request)
+        with self._manager.serving(request.model_spec) as version:
+            return predict(version.servable, version.number, request, max_bytes=self._max_bytes)
+
+    def _classify(self, request: Any) -> Any:
+        _check_spec(request)
+        with self._manager.serving(request.model_spec) as version:
+            return classify(version.servable, version.number, request)
+
+    def _metadata(self, request: Any) -> Any:
+        _check_spec(request)
+        if not request.metadata_field:
+            raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != _SIGNATURE_DEF:
+                raise invalid_argument(f"Metadata field {name} is not supported")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        with self._manager.serving(request.model_spec) as version:
+            response.model_spec.name = version.model
+            response.model_spec.version.value = version.number
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=version.servable.signatures)
+        response.metadata[_SIGNATURE_DEF].Pack(signatures)
+        return response
+
+
+class ModelService:
+    """GetModelStatus and HandleReloadConfigRequest; the methods' names are the protocol's."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+        self._reloading = threading.Lock()
+
+    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Answer a GetModelStatusRequest."""
+        return _answer(context, lambda: self._status(request))
+
+    def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Replace the list of models and answer when those that are new in it are available or have failed."""
+        return _answer(context, lambda: self._reload(request, context.is_active))
+
+    def _status(self, request: Any) -> Any:
+        _check_spec(request)
+        name, wanted = request.model_spec.name, request.model_spec.version.value
+        one = request.model_spec.HasField("version")
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for number, state, error in self._manager.versions(name):
+            if one and number != wanted:
+                continue
+            entry = response.model_version_status.add(version=number, state=int(state))
+            entry.status.error_code = error.number if error else 0
+            entry.status.error_message = error.message if error else ""
+        if not response.model_version_status:
+            what = f"version {wanted}" if one else "any versions"
+            raise not_found(f"Could not find {what} of model {name}")
+        return response
+
+    def _reload(self, request: Any, waiting: Callable[[], bool]) -> Any:
+        # The caller holds one of few threads while models load: others are told to come back.
+        if not self._reloading.acquire(blocking=False):
+            raise StatusError(grpc.StatusCode.UNAVAILABLE, "another configuration is being applied")
+        try:
+            new = self._manager.apply(request.config, require_versions=True)
+            self._manager.wait_settled(new, waiting=waiting)
+            self._manager.check_available(new)
+        finally:
+            self._reloading.release()
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
+
+
+def _check_spec(request: Any) -> None:
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+
+
+def _refuse(method: str) -> Any:
+    raise unimplemented(f"{method} is not implemented by this server; use Predict or Classify")
+
+
+def _answer(context: Any, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except StatusError as error:
+        message = error.message
+        if len(message) > _MESSAGE_LIMIT:
+            message = message[:_MESSAGE_LIMIT] + "...TRUNCATED"
+        context.abort(error.code, message)
+    except Exception as error:
+        logger.exception("a request failed")
+        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__} in the server; its log has the rest")

@@ -1,0 +1,47 @@
+"""Ask a server the golden batch of a version and compare. No TensorFlow."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nightshift.errors import StoreError
+from nightshift.serving.client import Client
+from nightshift.serving.golden import TOLERANCE, Golden, differences
+
+Differences = dict[str, dict[str, float]]
+
+
+def smoke_test(client: Client, model: str, version: int, golden: Golden) -> Differences:
+    """Ask every signature of a loaded version.
+
+    Returns:
+        signature -> output -> the largest absolute difference from the golden answers.
+
+    Raises:
+        StoreError: an answer is further away than TOLERANCE; names signature and output.
+        ServingError: the server refused or did not answer.
+    """
+    found: Differences = {}
+    for signature, inputs in golden.requests.items():
+        answers = _ask(client, model, version, signature, inputs)
+        found[signature] = differences(golden.answers[signature], answers)
+        for output, difference in found[signature].items():
+            if not difference <= TOLERANCE:
+                raise StoreError(
+                    f"{model} version {version}, signature {signature!r}, output {output!r}: the server's answers to "
+                    f"the golden batch are off by {difference:g} from the trained network's, expected at most "
+                    f"{TOLERANCE:g}"
+                )
+    return found
+
+
+def _ask(
+    client: Client, model: str, version: int, signature: str, inputs: Mapping[str, np.ndarray]
+) -> Mapping[str, np.ndarray]:
+    if signature != "classify":
+        return client.predict(model, inputs, signature=signature, version=version).outputs
+    ranked = client.classify(model, list(inputs["inputs"]), version=version)
+    return {
+        "classes": np.array([[name.encode() for name, _ in row] for row in ranked], object),
+        "scores": np.array([[score for _, score in row] for row in ranked], np.float32),
+    }

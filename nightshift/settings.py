@@ -1,0 +1,43 @@
+"""Where things are, from the environment: the one place that reads it.
+
+A cluster sets these for every step with one ConfigMap, a laptop not at all; a parameter of the same meaning wins.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightshift.errors import ConfigurationError
+
+DEFAULT_WORKSPACE = "workspace"
+DEFAULT_SERVER = "127.0.0.1:8500"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says; the field's name in capitals behind NIGHTSHIFT_ is the variable."""
+
+    workspace: str
+    server: str
+    run_id: str
+
+
+def settings() -> Settings:
+    """Read the environment."""
+    return Settings(
+        workspace=os.environ.get("NIGHTSHIFT_WORKSPACE", DEFAULT_WORKSPACE),
+        server=os.environ.get("NIGHTSHIFT_SERVER", DEFAULT_SERVER),
+        run_id=os.environ.get("NIGHTSHIFT_RUN_ID", ""),
+    )
+
+
+def workspace_path(parameter: str = "") -> Path:
+    """The workspace's folder: the parameter, or else the environment's.
+
+    Raises:
+        ConfigurationError: it is a URL; steps on one machine share a folder.
+    """
+    name = parameter or settings().workspace
+    if "://" in name:
+        raise ConfigurationError(f"workspace: found {name!r}, expected the path of a folder")
+    return Path(name).expanduser().resolve()

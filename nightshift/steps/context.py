@@ -1,0 +1,59 @@
+"""What every component begins with: where the run keeps its things, and how artifacts name them. No TensorFlow."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from nightshift.errors import WorkspaceError
+from nightshift.files import write_atomic
+from nightshift.settings import settings, workspace_path
+from nightshift.workspace import Run, Workspace
+
+
+class Artifact(Protocol):
+    """What is used of a pipeline's artifact: its file and its metadata."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The workspace, the model server's HOST:PORT and the run's folder."""
+
+    workspace: Workspace
+    server: str
+    run: Run
+
+    def link(self, artifact: Artifact, target: Path, **facts: str) -> None:
+        """Let an artifact name a folder of the workspace: the large things stay where they are."""
+        write_atomic(Path(artifact.path), json.dumps({"path": str(target), **facts}).encode())
+        artifact.metadata.update({"path": str(target), **facts})
+
+    def linked(self, artifact: Artifact) -> Path:
+        """The folder that an artifact names.
+
+        Raises:
+            WorkspaceError: the artifact does not name one.
+        """
+        try:
+            return Path(json.loads(Path(artifact.path).read_text())["path"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(f"{artifact.path}: expected an artifact that names a folder: {error}") from error
+
+    def page(self, artifact: Artifact, text: str) -> None:
+        """Write an artifact that the UI shows."""
+        write_atomic(Path(artifact.path), text.encode())
+
+
+def context(workspace: str, server: str, run_id: str) -> Context:
+    """Where things are: the parameters, or where they are empty the environment.
+
+    Args:
+        workspace: folder.
+        server: HOST:PORT.
+        run_id: of the pipeline; NIGHTSHIFT_RUN_ID wins, so that whoever starts a run on a laptop can name it.
+    """
+    place = Workspace(workspace_path(workspace))
+    return Context(place, server or settings().server, place.run(settings().run_id or run_id))

@@ -1,0 +1,35 @@
+"""deploy: release a SavedModel to the model server. No TensorFlow."""
+
+from pathlib import Path
+
+from nightshift.serving.client import Client
+from nightshift.serving.release import Released, release
+from nightshift.serving.store import Store
+from nightshift.workspace import Run, Workspace
+
+
+def deploy(run: Run, workspace: Workspace, *, model: str, saved_model: Path, server: str) -> Released:
+    """Publish, load beside the serving version, ask the golden batch, promote.
+
+    Args:
+        run: where the record goes.
+        workspace: holds the serving store, which the server shares.
+        model: name of the served model.
+        saved_model: a folder that the export step wrote.
+        server: HOST:PORT.
+
+    Raises:
+        ReleaseError: refused; what served before still does.
+    """
+    with run.step("deploy") as step:
+        step.figures = {"model": model, "released": False}
+        with Client(server, timeout=60) as client:
+            released = release(Store(workspace.models), model, saved_model, client, step.say)
+        step.figures = {
+            "model": model,
+            "version": released.version,
+            "predecessor": released.predecessor,
+            "released": not released.unchanged,
+            "reason": "served already" if released.unchanged else "loaded, and answered the golden batch",
+        }
+    return released

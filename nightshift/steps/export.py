@@ -1,0 +1,51 @@
+"""export: the trained network as a SavedModel."""
+
+import json
+from pathlib import Path
+
+from nightshift.data.manifest import Dataset
+from nightshift.export.export import Exported
+from nightshift.export.export import export as export_model
+from nightshift.files import write_atomic
+from nightshift.tasks.registry import task as task_of
+from nightshift.training.model import TrainedModel
+from nightshift.workspace import Run
+
+
+def export(
+    run: Run,
+    *,
+    task: str,
+    model: str,
+    seed: int,
+    dataset: Dataset,
+    trained: TrainedModel,
+    evaluation: Path,
+) -> Exported:
+    """Write the SavedModel beside the training and prove it equal through a model server.
+
+    Args:
+        run: where the record goes.
+        task: name.
+        model: name that it will be served by.
+        seed: puzzles of the golden batch are shuffled by it.
+        dataset: gives the golden batch.
+        trained: the network.
+        evaluation: folder with evaluation.json, whose metrics go on the model card.
+    """
+    with run.step("export") as step:
+        metrics = json.loads((evaluation / "evaluation.json").read_text())["metrics"]
+        target = trained.path / "saved_model" / model
+        exported = export_model(
+            task_of(task), model, trained, dataset, metrics, target, seed=seed, progress=step.progress
+        )
+        largest = {signature: max(outputs.values()) for signature, outputs in exported.parity.items()}
+        step.figures = {
+            "saved_model": str(exported.path),
+            "signatures": sorted(exported.parity),
+            "bytes": sum(file.stat().st_size for file in exported.path.rglob("*") if file.is_file()),
+            "parity": largest,
+        }
+        write_atomic(step.path / "card.md", exported.card.encode())
+        step.say(f"a server answers as the trained network does, within {max(largest.values()):.1e}")
+    return exported

@@ -1,0 +1,102 @@
+"""prepare_data: the dataset, and whether there is anything to train."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nightshift.data.manifest import MANIFEST_NAME, Dataset
+from nightshift.data.prepare import prepare
+from nightshift.data.sample import sample
+from nightshift.errors import StoreError
+from nightshift.provenance import recipe
+from nightshift.serving.card import read_card
+from nightshift.serving.client import Client
+from nightshift.serving.release import serving_version
+from nightshift.serving.store import Store
+from nightshift.tasks.registry import task as task_of
+from nightshift.workspace import Run, Workspace
+
+SAMPLE = 40
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The dataset; whether a training is due, and why or why not."""
+
+    dataset: Dataset
+    train: bool
+    reason: str
+
+
+def prepare_data(
+    run: Run,
+    workspace: Workspace,
+    *,
+    task: str,
+    model: str,
+    source: str,
+    preset: str,
+    settings: Mapping[str, Any],
+    seed: int,
+    server: str,
+) -> Prepared:
+    """Prepare the data, or find them prepared, and compare the recipe of a training with that of the serving model.
+
+    Args:
+        run: where the record goes.
+        workspace: where the dataset goes.
+        task: name.
+        model: name that the result is served by.
+        source: of the data; '' is the task's own.
+        preset: name.
+        settings: changes to it.
+        seed: of the run.
+        server: HOST:PORT of the model server.
+
+    Raises:
+        NightshiftError: a name, a setting or the data cannot be used, or the server does not answer.
+    """
+    with run.step("prepare_data") as step:
+        chosen = task_of(task)
+        changed = chosen.preset(preset, settings)
+        with Client(server) as client:
+            version = serving_version(client, model)
+        dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
+        key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
+        due, reason = _training_due(Store(workspace.models), model, version, key)
+        step.figures = {
+            "task": task,
+            "model": model,
+            "preset": preset,
+            "settings": changed.settings(),
+            "seed": seed,
+            "source": source or chosen.source,
+            "dataset": dataset.fingerprint,
+            "dataset_path": str(dataset.path),
+            "reused": dataset.reused,
+            "train": due,
+            "reason": reason,
+            "serving_version": version,
+            "key": key,
+        }
+        shutil.copy(dataset.path / MANIFEST_NAME, step.path / MANIFEST_NAME)
+        images, labels = sample(dataset, "train", SAMPLE)
+        np.savez_compressed(step.path / "sample.npz", images=images, labels=labels)
+        step.say(reason)
+    return Prepared(dataset, due, reason)
+
+
+def _training_due(store: Store, model: str, version: int, key: str) -> tuple[bool, str]:
+    """Whether the serving version was made by another recipe than this one."""
+    if not version:
+        return True, f"nothing serves as {model} yet"
+    try:
+        served = read_card(store.version_path(model, version))["recipe_key"]
+    except StoreError as error:
+        return True, f"version {version} of {model} serves, its recipe is not known: {error}"
+    if served == key:
+        return False, f"nothing to do: version {version} of {model} serves, made from the same data, settings and code"
+    return True, f"version {version} of {model} serves, made from other data, settings or code"

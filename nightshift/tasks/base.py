@@ -1,0 +1,174 @@
+"""What a task is: its data, its networks and their training, what it has to reach. No TensorFlow here."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nightshift.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of a training image, each drawn anew every epoch.
+
+    Attributes:
+        flip: mirror left to right, half of the time.
+        rotation: up to so many degrees either way.
+        zoom: scale by up to this share either way (0.1: 0.9 to 1.1).
+        shift: move by up to this share of height and width.
+    """
+
+    flip: bool = False
+    rotation: float = 0.0
+    zoom: float = 0.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A network and how it is trained.
+
+    Attributes:
+        network: name of a network in `nightshift.models`.
+        network_options: its keyword arguments.
+        epochs: passes over the training split, at most.
+        batch_size: images a step, over all devices.
+        optimizer: `adam` or `adamw`.
+        learning_rate: the schedule's peak.
+        schedule: `constant`; `cosine` (from the peak to 0); `one_cycle` (up for `warmup`, then cosine to 0).
+        warmup: share of all steps that the learning rate rises, for `one_cycle`.
+        weight_decay: decoupled, for `adamw`; kernels only.
+        label_smoothing: share of the target spread over all classes.
+        patience: stop after so many epochs without a better validation score; 0 never stops.
+        augmentation: random changes of the training images.
+        precision: `float32`, or `mixed_bfloat16` (float32 weights, bfloat16 arithmetic).
+        jit_compile: compile the training step with XLA.
+    """
+
+    network: str
+    network_options: Mapping[str, int | float] = field(default_factory=dict)
+    epochs: int
+    batch_size: int
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    warmup: float = 0.2
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    patience: int = 0
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    jit_compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
+            if getattr(self, name) < lowest:
+                raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected at least {lowest}")
+        for name in ("warmup", "weight_decay", "label_smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected 0 to 1")
+        if not 0 < self.learning_rate < 10:
+            raise ConfigurationError(f"learning_rate: found {self.learning_rate}, expected above 0, below 10")
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by its flat name, as `with_settings` takes them."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        options, augmentation = own.pop("network_options"), own.pop("augmentation")
+        return own | dict(options) | dataclasses.asdict(augmentation)
+
+    def with_settings(self, changes: Mapping[str, Any]) -> "Preset":
+        """A copy with settings changed by their flat names; values may be the strings of a command line.
+
+        Raises:
+            ConfigurationError: no such setting, or a value of another kind.
+        """
+        known = self.settings()
+        own: dict[str, Any] = {}
+        options, augmentation = dict(self.network_options), dataclasses.asdict(self.augmentation)
+        for name, given in changes.items():
+            if name not in known:
+                raise ConfigurationError(f"--set {name}: no such setting; there are {', '.join(sorted(known))}")
+            value = _converted(name, given, known[name])
+            target = options if name in options else augmentation if name in augmentation else own
+            target[name] = value
+        return dataclasses.replace(
+            self, **own, network_options=options, augmentation=Augmentation(**augmentation)
+        )
+
+
+CHOICES = {
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("constant", "cosine", "one_cycle"),
+    "precision": ("float32", "mixed_bfloat16"),
+}
+
+
+def _converted(name: str, given: Any, like: Any) -> Any:
+    """`given` as the type of `like`; a string is read, an integral float counts as an integer."""
+    text = str(given)
+    if isinstance(like, bool):
+        if text.lower() in ("true", "false", "1", "0"):
+            return text.lower() in ("true", "1")
+        raise ConfigurationError(f"--set {name}: found {text!r}, expected true or false")
+    if isinstance(like, int | float):
+        try:
+            number = float(text)
+        except ValueError:
+            raise ConfigurationError(f"--set {name}: found {text!r}, expected a number") from None
+        if isinstance(like, float):
+            return number
+        if not number.is_integer():
+            raise ConfigurationError(f"--set {name}: found {text!r}, expected a whole number")
+        return int(number)
+    if name in CHOICES and text not in CHOICES[name]:
+        raise ConfigurationError(f"--set {name}: found {text!r}, expected one of {', '.join(CHOICES[name])}")
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One thing to learn.
+
+    Attributes:
+        name: lower case, digits and '_'; also the default name of the served model.
+        summary: one line for people.
+        problem: which kind of answer it has, a module of `nightshift.problems`.
+        image_shape: (height, width, channels) of the uint8 images that the network sees.
+        fit: how an image of another size is brought to that shape: `stretch`, or `crop` (its central part of the
+            right aspect, then resized).
+        labelled: whether the data carry a class an image.
+        classes: names of the classes in the order of their labels; empty: read from the data.
+        source: the dataset when none is given.
+        presets: by name; `default` is there.
+        thresholds: metric -> the least value with which a model may be released.
+        class_floor: the least recall of every single class, 0 for none.
+        score: the metric that stopping and choosing look at.
+        validation_share: share of the training data held out when the data have no validation split of their own.
+    """
+
+    name: str
+    summary: str
+    problem: Literal["classification", "puzzle"]
+    image_shape: tuple[int, int, int]
+    fit: Literal["stretch", "crop"] = "stretch"
+    labelled: bool = True
+    classes: tuple[str, ...] = ()
+    source: str
+    presets: Mapping[str, Preset]
+    thresholds: Mapping[str, float]
+    class_floor: float = 0.0
+    score: str
+    validation_share: float = 0.1
+
+    def preset(self, name: str, changes: Mapping[str, Any] | None = None) -> Preset:
+        """The preset of that name with settings changed.
+
+        Raises:
+            ConfigurationError: no such preset or setting, or a bad value.
+        """
+        if name not in self.presets:
+            raise ConfigurationError(
+                f"--preset {name}: task {self.name!r} has no such preset; it has {', '.join(self.presets)}"
+            )
+        return self.presets[name].with_settings(changes or {})

@@ -1,0 +1,1 @@
+"""From a dataset and a preset to a trained network."""

@@ -1,0 +1,59 @@
+"""The compiled training and validation steps, on whatever devices the strategy has."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from nightshift.problems.base import Problem
+from nightshift.tasks.base import Preset
+
+Step = Callable[[tuple[tf.Tensor, tf.Tensor]], tf.Tensor]
+
+
+def training_step(
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    problem: Problem,
+    preset: Preset,
+) -> Step:
+    """A function of one global batch (inputs, targets) that updates the weights.
+
+    Returns:
+        sums over the batch, float32 [2]: loss and score.
+    """
+
+    # A tf.function inside strategy.run would be traced anew for each replica; compiled whole, XLA sees it all.
+    @tf.function(jit_compile=preset.jit_compile)
+    def replica_step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = model(inputs, training=True)
+            losses = problem.loss(targets, logits, preset.label_smoothing)
+            loss = tf.reduce_sum(losses) / preset.batch_size
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(problem.score(targets, logits))])
+
+    @tf.function
+    def step(batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(replica_step, args=batch), axis=None)
+
+    return step
+
+
+def validation_step(strategy: tf.distribute.Strategy, model: keras.Model, problem: Problem) -> Step:
+    """A function of one global batch that sums, float32 [3]: loss, score and number of examples."""
+
+    @tf.function(reduce_retracing=True)
+    def replica_step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        logits = model(inputs, training=False)
+        losses = problem.loss(targets, logits, 0.0)
+        count = tf.cast(tf.shape(losses)[0], tf.float32)
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(problem.score(targets, logits)), count])
+
+    @tf.function(reduce_retracing=True)
+    def step(batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(replica_step, args=batch), axis=None)
+
+    return step

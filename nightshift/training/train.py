@@ -1,0 +1,104 @@
+"""The training step: one recipe, one folder, one writer; a recipe that was trained before is not trained again."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from nightshift.data.manifest import Dataset
+from nightshift.errors import WorkspaceError
+from nightshift.files import exclusive_lock, sha256_of, write_atomic, write_json
+from nightshift.provenance import recipe
+from nightshift.tasks.base import Preset, Task
+from nightshift.training.loop import Trained, fit
+from nightshift.training.model import DESCRIPTION, HISTORY, WEIGHTS, TrainedModel
+from nightshift.workspace import Workspace
+
+
+def train(
+    task: Task,
+    preset_name: str,
+    preset: Preset,
+    dataset: Dataset,
+    workspace: Workspace,
+    *,
+    seed: int,
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+) -> TrainedModel:
+    """Train a preset, go on with a training that was interrupted, or find the one that is finished.
+
+    Another process that trains the same recipe, an orphan of a killed run for one, is waited for.
+
+    Args:
+        task: what is learnt.
+        preset_name: for the record.
+        preset: network and settings.
+        dataset: prepared data.
+        workspace: the model is at checkpoints/KEY in it.
+        seed: of weights, order and random changes.
+        progress: told (share done, words).
+    """
+    facts = recipe(task, preset_name, preset, seed, dataset.manifest.fingerprint)
+    directory = workspace.checkpoints / facts.key
+    with exclusive_lock(directory / "lock", waiting=lambda words: progress(0, words)):
+        try:
+            finished = TrainedModel.open(directory)
+        except WorkspaceError:
+            pass
+        else:
+            progress(1, f"trained before, nothing to train: checkpoints/{facts.key}")
+            return finished
+        trained = fit(
+            task,
+            preset,
+            dataset,
+            seed=seed,
+            directory=directory,
+            progress=progress,
+            callbacks=[Scalars(directory / "tensorboard")],
+        )
+        _write(directory, trained, {"recipe": asdict(facts), "classes": dataset.manifest.classes})
+    return TrainedModel.open(directory)
+
+
+def _write(directory: Path, trained: Trained, facts: dict[str, object]) -> None:
+    """Model and history first, the description last: with it the training is finished."""
+    partial = directory / f"partial-{WEIGHTS}"
+    trained.model.save(partial)
+    partial.replace(directory / WEIGHTS)
+    text = io.StringIO()
+    rows = csv.DictWriter(text, fieldnames=list(trained.progress.history[0]))
+    rows.writeheader()
+    rows.writerows(trained.progress.history)
+    write_atomic(directory / HISTORY, text.getvalue().encode())
+    description = facts | {
+        "parameters": trained.model.count_params(),
+        "epochs": trained.progress.epoch,
+        "stopped": trained.stopped,
+        "best_epoch": trained.progress.best_epoch,
+        "best_score": trained.progress.best_score,
+        "seconds": round(trained.progress.seconds, 3),
+        "cpu_seconds": round(trained.progress.cpu_seconds, 3),
+        "sha256": sha256_of(directory / WEIGHTS),
+    }
+    write_json(directory / DESCRIPTION, description)
+
+
+class Scalars(keras.callbacks.Callback):
+    """Writes every epoch's figures for TensorBoard."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(directory))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """One scalar a figure, at the number of finished epochs."""
+        with self.writer.as_default():
+            for name, value in (logs or {}).items():
+                if name != "epoch":
+                    tf.summary.scalar(name, value, step=epoch + 1)
+        self.writer.flush()

@@ -1,0 +1,1 @@
+"""The DAGs, and the commands that compile and run them."""

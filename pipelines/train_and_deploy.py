@@ -1,0 +1,131 @@
+"""From a task's data to its endpoint: prepare, train, evaluate, export, deploy; a report whatever happens."""
+
+from kfp import dsl, kubernetes
+
+from components.deploy import deploy
+from components.evaluate import evaluate
+from components.export import export
+from components.prepare_data import prepare_data
+from components.report import report
+from components.train import train
+
+RUN_ID = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+SHARED_MEMORY = "2Gi"
+
+
+@dsl.pipeline(name="train-and-deploy")
+def train_and_deploy(
+    task: str = "digits",
+    model: str = "",
+    data: str = "",
+    preset: str = "default",
+    settings: dict = {},  # noqa: B006  kfp reads defaults, it never changes them
+    seed: int = 0,
+    gpus: str = "0",
+    cpu: str = "2",
+    memory: str = "4Gi",
+    workspace: str = "",
+    server: str = "",
+):
+    """Train a task's model and release it if it is good enough and better than the one that serves.
+
+    1. prepare_data reads and checks the data. Same data, settings and code as the serving model: nothing to do.
+    2. train makes the network; evaluate judges it on the test split.
+    3. If it is blessed, export writes the SavedModel and deploy releases it.
+    4. report draws the run's page, also after a failure.
+
+    Args:
+        task: what is learnt; a file of nightshift/tasks.
+        model: name that the result is served by; empty: the task's name.
+        data: where the data are; empty: the task's own.
+        preset: network and settings of the training.
+        settings: changes to the preset, name -> value.
+        seed: of data, weights, order and random changes.
+        gpus: number of GPUs of the train step.
+        cpu: processors of the train step.
+        memory: memory of the train step.
+        workspace: folder shared by the steps; empty: the environment's.
+        server: HOST:PORT of the model server; empty: the environment's.
+    """
+    # No step uses Kubeflow's cache: its key has neither the code in the image nor what serves now. The steps know
+    # themselves what has been done before, by content (nightshift.provenance).
+    closing = report(workspace=workspace, run_id=RUN_ID).set_display_name("Report").set_caching_options(False)
+    with dsl.ExitHandler(closing, name="train and deploy"):
+        prepared = (
+            prepare_data(
+                task=task,
+                model=model,
+                data=data,
+                preset=preset,
+                settings=settings,
+                seed=seed,
+                workspace=workspace,
+                server=server,
+                run_id=RUN_ID,
+            )
+            .set_display_name("Prepare data")
+            .set_caching_options(False)
+            .set_retry(num_retries=1, backoff_duration="10s")
+        )
+        with dsl.If(prepared.outputs["Output"] == True, name="something to train"):  # noqa: E712  a comparison for kfp
+            trained = (
+                train(
+                    task=task,
+                    preset=preset,
+                    settings=settings,
+                    seed=seed,
+                    workspace=workspace,
+                    run_id=RUN_ID,
+                    gpus=gpus,
+                    cpu=cpu,
+                    memory=memory,
+                    dataset=prepared.outputs["dataset"],
+                )
+                .set_display_name("Train")
+                .set_caching_options(False)
+                .set_retry(num_retries=2, backoff_duration="10s")
+                .set_cpu_limit(cpu)
+                .set_memory_limit(memory)
+                .set_accelerator_type("nvidia.com/gpu")
+                .set_accelerator_limit(gpus)
+            )
+            kubernetes.empty_dir_mount(
+                trained, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=SHARED_MEMORY
+            )
+            judged = (
+                evaluate(
+                    task=task,
+                    model_name=model,
+                    seed=seed,
+                    workspace=workspace,
+                    server=server,
+                    run_id=RUN_ID,
+                    dataset=prepared.outputs["dataset"],
+                    model=trained.outputs["model"],
+                )
+                .set_display_name("Evaluate")
+                .set_caching_options(False)
+            )
+            with dsl.If(judged.outputs["Output"] == True, name="good enough"):  # noqa: E712
+                exported = (
+                    export(
+                        task=task,
+                        model_name=model,
+                        seed=seed,
+                        workspace=workspace,
+                        run_id=RUN_ID,
+                        dataset=prepared.outputs["dataset"],
+                        model=trained.outputs["model"],
+                        evaluation=judged.outputs["evaluation"],
+                    )
+                    .set_display_name("Export")
+                    .set_caching_options(False)
+                )
+                deploy(
+                    task=task,
+                    model_name=model,
+                    workspace=workspace,
+                    server=server,
+                    run_id=RUN_ID,
+                    saved_model=exported.outputs["saved_model"],
+                ).set_display_name("Deploy").set_caching_options(False)
