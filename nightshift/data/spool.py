@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Self
 
-BATCH = 500
+BATCH_BYTES = 2**22
 
 SCHEMA = """
 CREATE TABLE pixels (number INTEGER PRIMARY KEY, image BLOB NOT NULL);
@@ -56,7 +56,7 @@ class Spool:
     def add(self, key: str, split: str, label: str | int | None, image: bytes) -> None:
         """Take one example; `image` is its raw pixels."""
         self._waiting.append((key, split, label, image))
-        if len(self._waiting) >= BATCH:
+        if len(self._waiting) * len(image) >= BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from nightshift.data.manifest import SplitStatistics
 
 BINS = 32
-BATCH = 256
+BATCH_BYTES = 2**21
 
 
 class Statistics:
@@ -24,7 +24,7 @@ class Statistics:
     def add(self, image: bytes) -> None:
         """Take one image: raw uint8 pixels of the shape given."""
         self._batch.append(image)
-        if len(self._batch) >= BATCH:
+        if len(self._batch) * len(image) >= BATCH_BYTES:
             self._flush()
 
     def result(self) -> SplitStatistics:

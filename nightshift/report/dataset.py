@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from nightshift.data.manifest import MANIFEST_NAME, DatasetManifest
 from nightshift.report import formats, plots
@@ -30,7 +29,7 @@ FACTS = {
 
 def dataset_view(folder: StepFolder) -> dict[str, Any]:
     """What is shown by dataset.html."""
-    manifest = _manifest(folder)
+    manifest = folder.described(MANIFEST_NAME, DatasetManifest)
     return {
         "facts": formats.facts(folder.figures, FACTS),
         "reason": folder.figures.get("reason", ""),
@@ -42,19 +41,6 @@ def dataset_view(folder: StepFolder) -> dict[str, Any]:
         if manifest and manifest.statistics
         else "",
     }
-
-
-def _manifest(folder: StepFolder) -> DatasetManifest | None:
-    content = folder.json(MANIFEST_NAME)
-    if not content:
-        return None
-    try:
-        return DatasetManifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        folder.notes.append(f"{folder.name}/{MANIFEST_NAME} is not as expected: {field}: {first['msg']}")
-        return None
 
 
 def _samples(folder: StepFolder, classes: list[str]) -> list[dict[str, str]]:

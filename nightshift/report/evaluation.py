@@ -6,39 +6,37 @@ from typing import Any
 import numpy as np
 
 from nightshift.report import formats
-from nightshift.report.comparison import metric_rows
+from nightshift.report.comparison import decision_in_words, metric_rows
 from nightshift.report.folder import StepFolder
 from nightshift.report.gallery import answer_cards, puzzle_cards
 from nightshift.report.images import heat_map
-from nightshift.report.plots import Series, roc
+from nightshift.report.judged import Curve, Evaluation
+from nightshift.report.plots import roc
 
 MOST_CELLS = 20
 MOST_CLASSES = 60
 MOST_MISTAKES = 8
 MARKED_CURVES = 3
-MOST_POINTS = 400
 
 
 def evaluation_view(folder: StepFolder) -> dict[str, Any]:
     """What is shown by evaluation.html."""
-    evaluation = folder.json("evaluation.json")
-    puzzle = evaluation.get("problem") == "puzzle"
-    classes: list[str] = evaluation.get("classes") or []
-    curves: list[dict[str, Any]] = evaluation.get("roc") or []
-    areas = {curve["positive"]: curve["auc"] for curve in curves}
-    per_class: list[dict[str, Any]] = evaluation.get("per_class") or []
+    evaluation = folder.described("evaluation.json", Evaluation)
+    if evaluation is None:
+        return {"evaluation": None, "metrics": []}
+    puzzle = evaluation.problem == "puzzle"
+    areas = {curve.positive: curve.auc for curve in evaluation.roc}
     return {
         "evaluation": evaluation,
-        "decision": evaluation.get("decision") or {},
-        "serving": evaluation.get("serving"),
+        "decision": decision_in_words(evaluation.decision),
         "metrics": metric_rows(evaluation),
-        "confusion": _confusion(evaluation.get("confusion_matrix"), classes),
-        "per_class": [row | {"auc": areas.get(row["name"])} for row in per_class[:MOST_CLASSES]],
-        "classes_left_out": max(0, len(per_class) - MOST_CLASSES),
-        "roc": _roc(curves),
+        "confusion": _confusion(evaluation.confusion_matrix, evaluation.classes),
+        "per_class": [(row, areas.get(row.name)) for row in evaluation.per_class[:MOST_CLASSES]],
+        "classes_left_out": max(0, len(evaluation.per_class) - MOST_CLASSES),
+        "roc": _roc(evaluation.roc),
         "puzzle": puzzle,
         "galleries": {
-            side: puzzle_cards(folder, side) if puzzle else answer_cards(folder, side, classes)
+            side: puzzle_cards(folder, side) if puzzle else answer_cards(folder, side, evaluation.classes)
             for side in ("wrong", "right")
         },
     }
@@ -88,23 +86,16 @@ def _mistakes(counts: Any, names: list[str]) -> list[dict[str, str]]:
     ]
 
 
-def _roc(curves: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _roc(curves: list[Curve]) -> dict[str, Any] | None:
     """The curves whole and their corner; those of least area stand out and are named."""
     if not curves:
         return None
-    by_area = sorted(curves, key=lambda curve: curve["auc"] if curve["auc"] is not None else 1.0)
-    points = [_points(curve) for curve in by_area]
+    by_area = sorted(curves, key=lambda curve: curve.auc)
+    points = [(np.asarray(curve.fpr), np.asarray(curve.tpr)) for curve in by_area]
     marked, plain = points[:MARKED_CURVES], points[MARKED_CURVES:]
     return {
         "whole": roc(plain, marked, 1.0),
         "corner": roc(plain, marked, 0.1),
-        "marked": [(curve["positive"], curve["auc"]) for curve in by_area[:MARKED_CURVES]],
+        "marked": [(curve.positive, curve.auc) for curve in by_area[:MARKED_CURVES]],
         "others": len(plain),
     }
-
-
-def _points(curve: dict[str, Any]) -> tuple[Series, Series]:
-    """False and true positive rates, thinned evenly, both ends kept."""
-    false_rate, true_rate = (np.asarray(curve[name], np.float64) for name in ("fpr", "tpr"))
-    kept = np.unique(np.linspace(0, len(false_rate) - 1, min(MOST_POINTS, len(false_rate))).astype(int))
-    return false_rate[kept], true_rate[kept]

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 Content = TypeVar("Content")
+Described = TypeVar("Described", bound=BaseModel)
 Arrays = dict[str, NDArray[Any]]
 
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, csv.Error)
@@ -31,7 +33,7 @@ class StepFolder:
         self.path = path
         self.name = path.name
         self.notes: list[str] = []
-        self.status = self.json("status.json")
+        self.status: dict[str, Any] = self._read("status.json", _json_object, {})
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -49,9 +51,9 @@ class StepFolder:
         """Why the step failed, empty if it did not."""
         return str(self.status.get("error", "")) if self.state == "failed" else ""
 
-    def json(self, name: str) -> dict[str, Any]:
-        """An object in a JSON file, empty if there is none."""
-        return self._read(name, _json_object, {})
+    def described(self, name: str, model: type[Described]) -> Described | None:
+        """An object in a JSON file as a model, None if there is none."""
+        return self._read(name, lambda path: model.model_validate_json(path.read_bytes()), None)
 
     def text(self, name: str) -> str:
         """A UTF-8 file, empty if there is none."""
@@ -62,7 +64,7 @@ class StepFolder:
         return self._read(name, _csv_rows, [])
 
     def arrays(self, name: str, *wanted: str) -> Arrays:
-        """The wanted arrays of an .npz file, empty if there is none or one of them is missing."""
+        """The wanted arrays of an .npz file, empty if there is no file or none of them in it."""
         return self._read(name, lambda path: _npz_arrays(path, wanted), {})
 
     def _read(self, name: str, read: Callable[[Path], Content], nothing: Content) -> Content:
@@ -72,7 +74,9 @@ class StepFolder:
         try:
             return read(path)
         except DAMAGED as error:
-            self.notes.append(f"{self.name}/{name} cannot be read: {type(error).__name__}: {error}")
+            note = f"{self.name}/{name} cannot be read: {_in_words(error)}"
+            if note not in self.notes:
+                self.notes.append(note)
             return nothing
 
 
@@ -89,5 +93,13 @@ def _csv_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _npz_arrays(path: Path, wanted: tuple[str, ...]) -> Arrays:
-    with np.load(path, allow_pickle=False) as content:
-        return {name: content[name] for name in wanted}
+    # np.load given a path leaves it open if the content is no archive.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+        return {name: content[name] for name in wanted} if set(wanted) & set(content.files) else {}
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"

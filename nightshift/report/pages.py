@@ -15,7 +15,7 @@ from nightshift.report.evaluation import evaluation_view
 from nightshift.report.folder import StepFolder
 from nightshift.report.timeline import timeline_of
 from nightshift.report.training import training_view
-from nightshift.report.verdict import Verdict, in_short, verdict_of
+from nightshift.report.verdict import failure_of, verdict_of
 from nightshift.workspace import STEPS, Run
 
 __all__ = ["comparison_markdown", "dataset_page", "evaluation_page", "run_page", "training_page"]
@@ -50,10 +50,11 @@ def run_page(run: Run) -> str:
         "evaluation": evaluation_view(folders["evaluate"]),
         "release": _release_view(folders["export"], folders["deploy"]),
     }
+    prepared = folders["prepare_data"].figures
     template = _environment().get_template("run.html")
     return template.render(
         run_id=run.run_id,
-        figures=folders["prepare_data"].figures,
+        subject=prepared.get("model") or prepared.get("task") or "",
         verdict=verdict_of(folders),
         timeline=timeline_of(folders),
         folders=folders,
@@ -63,7 +64,7 @@ def run_page(run: Run) -> str:
 
 
 def _step_page(title: str, template: str, folder: StepFolder, view: dict[str, Any]) -> str:
-    verdict = Verdict("failed", f"Failed at {folder.name}", *in_short(folder.error)) if folder.error else None
+    verdict = failure_of(folder) if folder.state == "failed" else None
     page = _environment().get_template("step.html")
     return page.render(title=title, template=template, view=view, verdict=verdict, notes=folder.notes)
 

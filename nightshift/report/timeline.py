@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nightshift.report.folder import StepFolder
+from nightshift.report.judged import Evaluation
 from nightshift.report.verdict import WORKING_STEPS, in_short
 
 
@@ -65,8 +66,9 @@ def _span(status: Mapping[str, Any]) -> tuple[float, float]:
 
 def _absence(folders: Mapping[str, StepFolder]) -> str:
     """Why a step has not begun, as far as the others tell."""
-    decision = folders["evaluate"].json("evaluation.json").get("decision") or {}
-    if folders["prepare_data"].figures.get("train") is False or decision.get("blessed") is False:
+    evaluation = folders["evaluate"].described("evaluation.json", Evaluation)
+    refused = evaluation is not None and not evaluation.decision.blessed
+    if folders["prepare_data"].figures.get("train") is False or refused:
         return "not needed"
     return "not begun"
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nightshift.report.comparison import decision_in_words
 from nightshift.report.folder import StepFolder
+from nightshift.report.judged import Evaluation
 from nightshift.workspace import STEPS
 
 WORKING_STEPS = tuple(step for step in STEPS if step != "report")
@@ -19,26 +21,36 @@ class Verdict:
         title: one line.
         reason: why, for people; may be empty.
         detail: a traceback, where the reason is its last line; else empty.
+        standing: what a failure leaves in place; else empty.
     """
 
     kind: Literal["good", "kept", "failed", "unknown"]
     title: str
     reason: str
     detail: str = ""
+    standing: str = ""
+
+
+def failure_of(folder: StepFolder, standing: str = "") -> Verdict:
+    """The verdict on a step that failed."""
+    return Verdict("failed", f"Failed at {folder.name}", *in_short(folder.error), standing)
 
 
 def verdict_of(folders: Mapping[str, StepFolder]) -> Verdict:
     """The verdict on a run from the folders of its steps, by name.
 
-    A step that failed comes first, whatever else happened; then one that ended without a word.
+    A step that failed comes first, whatever else happened; then one that has not ended.
     """
+    version = folders["prepare_data"].figures.get("serving_version") or 0
+    standing = f"Version {version} goes on serving." if version else ""
     for step in WORKING_STEPS:
         if folders[step].state == "failed":
-            return Verdict("failed", f"Failed at {step}", *in_short(folders[step].error))
+            # Only deploy touches what serves, and its error says what that has come to.
+            return failure_of(folders[step], "" if step == "deploy" else standing)
     for step in WORKING_STEPS:
         if folders[step].state == "running":
             return _unfinished(folders[step], begun_reporting=bool(folders["report"].state))
-    return _outcome(folders)
+    return _outcome(folders, version)
 
 
 def in_short(error: str) -> tuple[str, str]:
@@ -50,33 +62,32 @@ def in_short(error: str) -> tuple[str, str]:
 
 
 def _unfinished(folder: StepFolder, *, begun_reporting: bool) -> Verdict:
-    """The report runs when all other steps have ended: one that still says `running` then was killed."""
+    """In a pipeline the report runs when all other steps have ended: one that still says `running` then was killed."""
     seen = f"{100 * float(folder.status.get('progress', 0)):.0f} % done"
     last = f"{seen}: {folder.status['message']}" if folder.status.get("message") else seen
-    if begun_reporting:
-        return Verdict(
-            "failed",
-            f"Stopped in {folder.name}",
-            f"The step ended without a word, as one does that is killed or short of memory. Last seen {last}.",
-        )
-    return Verdict("unknown", f"Running {folder.name}", last)
+    if not begun_reporting:
+        return Verdict("unknown", f"Running {folder.name}", last)
+    reason = f"It left no last word: killed, short of memory, or still at work. Last seen {last}"
+    return Verdict("failed", f"Stopped in {folder.name}", reason)
 
 
-def _outcome(folders: Mapping[str, StepFolder]) -> Verdict:
-    """What came of a run in which no step failed."""
+def _outcome(folders: Mapping[str, StepFolder], version: int) -> Verdict:
+    """What came of a run in which no step failed; `version` served when it began, 0 for none."""
     prepared, deployed = folders["prepare_data"].figures, folders["deploy"].figures
-    decision = folders["evaluate"].json("evaluation.json").get("decision") or {}
-    version = deployed.get("predecessor") or prepared.get("serving_version") or 0
-    kept = f"Kept version {version}" if version else "Nothing released"
     if deployed.get("released"):
         return Verdict("good", f"Released version {deployed.get('version')}", str(deployed.get("reason", "")))
     if folders["deploy"].state:
-        return Verdict("kept", kept, str(deployed.get("reason", "")))
-    if decision and not decision.get("blessed"):
-        return Verdict("kept", kept, str(decision.get("reason", "")))
+        return Verdict("kept", _kept(version or deployed.get("version", 0)), str(deployed.get("reason", "")))
+    evaluation = folders["evaluate"].described("evaluation.json", Evaluation)
+    if evaluation and not evaluation.decision.blessed:
+        return Verdict("kept", _kept(version), decision_in_words(evaluation.decision)[1])
     if prepared.get("train") is False:
         return Verdict("good", f"Nothing to do: version {version} serves", str(prepared.get("reason", "")))
     finished = [step for step in WORKING_STEPS if folders[step].state]
     if not finished:
         return Verdict("unknown", "Nothing has run", "No step left anything in the run's folder.")
     return Verdict("unknown", f"Unfinished after {finished[-1]}", "The steps that follow have not begun.")
+
+
+def _kept(version: int) -> str:
+    return f"Kept version {version}" if version else "Nothing released"

@@ -1,0 +1,50 @@
+"""The content of evaluation.json as the report reads it."""
+
+from pydantic import BaseModel
+
+
+class Serving(BaseModel):
+    """The serving model, judged on the same images."""
+
+    version: int
+    metrics: dict[str, float]
+
+
+class Decision(BaseModel):
+    """Whether the candidate may be released, and why."""
+
+    blessed: bool
+    reason: str
+
+
+class ClassFigures(BaseModel):
+    """Figures of one class; `count` is how many test images it has."""
+
+    name: str
+    count: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Curve(BaseModel):
+    """A receiver operating characteristic: one class against the rest."""
+
+    positive: str
+    fpr: list[float]
+    tpr: list[float]
+    auc: float
+
+
+class Evaluation(BaseModel):
+    """A candidate judged on the test split; rows of the confusion matrix are the truth, columns the answer."""
+
+    problem: str
+    count: int
+    classes: list[str]
+    metrics: dict[str, float]
+    serving: Serving | None
+    decision: Decision
+    confusion_matrix: list[list[int]] | None
+    per_class: list[ClassFigures]
+    roc: list[Curve]
