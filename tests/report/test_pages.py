@@ -244,7 +244,7 @@ def test_wrong_answers_keep_the_order_of_the_file_and_show_truth_and_answer(run:
         wanted = [f"loss {loss:.2f}" for side in ("wrong", "right") for loss in gallery[f"{side}_losses"]]
         truth, answer = CLASSES[gallery["wrong_labels"][0]], CLASSES[gallery["wrong_answers"][0]]
     assert re.findall(r"loss \d+\.\d\d", page) == wanted
-    assert re.search(rf">{truth}</b> taken for <b[^>]*>{answer}</b>", page)
+    assert re.search(rf">{truth}</b> <span>taken for</span> <b[^>]*>{answer}</b>", page)
 
 
 def test_a_model_without_wrong_answers_has_a_page(run: Run) -> None:
