@@ -29,7 +29,7 @@ $(VENV)/.synced: pyproject.toml uv.lock
 
 .PHONY: run
 run: setup ## the whole workflow: train, judge, release two models and ask both endpoints
-	$(PY) -m pipelines.demo
+	$(PY) -m pipelines.run digits puzzle
 
 .PHONY: test
 test: setup ## lint, types and tests

@@ -217,7 +217,7 @@ def step() -> None:
     """Do one step of the workflow by hand, in the order of the list below; --run names the run they belong to."""
 
 
-class Setting(click.ParamType):
+class Setting(click.ParamType[tuple[str, str]]):
     """NAME=VALUE."""
 
     name = "name=value"

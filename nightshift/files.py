@@ -3,14 +3,17 @@
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -34,6 +37,13 @@ def write_atomic(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, keys in their given order; NaN and infinity are refused (ValueError)."""
     write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays atomically as one .npz; object arrays, which would be pickled, are refused (ValueError)."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomic(path, buffer.getvalue())
 
 
 def sync_directory(path: Path) -> None:

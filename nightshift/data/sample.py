@@ -8,7 +8,7 @@ import numpy as np
 
 from nightshift.data.manifest import Dataset
 from nightshift.errors import DataError
-from nightshift.serving.stubs import example_pb2
+from nightshift.protos import example_pb2
 
 
 def sample(dataset: Dataset, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,7 +43,7 @@ def of_saved_model(path: Path) -> Answer:
     def answer(images: tf.Tensor) -> Mapping[str, tf.Tensor]:
         return signature(**{name: images})  # type: ignore[no-any-return]
 
-    answer.keeps = loaded  # type: ignore[attr-defined]  # the signature alone does not keep its variables alive
+    answer.keeps = loaded  # the signature alone does not keep its variables alive
     return answer
 
 

@@ -38,7 +38,7 @@ def decide(task: Task, candidate: Judgement, champion: Judgement | None, champio
         if row["recall"] < task.class_floor
     ]
     if short:
-        return Decision(False, "refused: " + "; ".join(short))
+        return Decision(False, "; ".join(short))
     reached = ", ".join(f"{name} {candidate.metrics[name]:.4f} (at least {t:g})" for name, t in task.thresholds.items())
     if champion is None:
         return Decision(True, f"{reached}; nothing serves yet")

@@ -105,12 +105,16 @@ def _golden(functions: Mapping[str, tuple[Callable[..., Any], tf.TensorSpec]], i
         ).SerializeToString(deterministic=True)
         for content in encoded
     ]
-    inputs = {"serving_default": images, "serve_bytes": encoded, "classify": examples}
-    requests, answers = {}, {}
-    for name, (function, spec) in functions.items():
-        array = inputs[name] if isinstance(inputs[name], np.ndarray) else np.array(inputs[name], object)
-        requests[name] = {spec.name: array}
-        answers[name] = {output: tensor.numpy() for output, tensor in function(tf.constant(array)).items()}
+    inputs = {
+        "serving_default": images,
+        "serve_bytes": np.array(encoded, object),
+        "classify": np.array(examples, object),
+    }
+    requests = {name: {spec.name: inputs[name]} for name, (_, spec) in functions.items()}
+    answers = {
+        name: {output: tensor.numpy() for output, tensor in function(tf.constant(inputs[name])).items()}
+        for name, (function, _) in functions.items()
+    }
     return Golden(requests, answers)
 
 

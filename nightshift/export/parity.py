@@ -23,7 +23,16 @@ def prove_equal(saved_model: Path, model: str, golden: Golden) -> Differences:
         base = Path(folder) / model
         base.mkdir()
         (base / "1").symlink_to(saved_model.resolve(), target_is_directory=True)
-        arguments = ["--model-name", model, "--model-base-path", str(base)]
+        arguments = [
+            "-m",
+            "nightshift.serving.embedded",
+            "--port",
+            "0",
+            "--model-name",
+            model,
+            "--model-base-path",
+            str(base),
+        ]
         with server_process(arguments) as target, Client(target, timeout=60) as client:
             for status in client.status(model):
                 if status.state == "END":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from nightshift.serving.stubs import classification_pb2, predict_pb2, prediction_log_pb2
+from nightshift.protos import classification_pb2, predict_pb2, prediction_log_pb2
 
 NAME = "assets.extra/tf_serving_warmup_requests"
 

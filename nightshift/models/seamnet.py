@@ -9,6 +9,8 @@ so its answer is always a permutation. Pairwise compatibility along seams as in 
 of unknown orientation", CVPR 2012, here learnt.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -40,7 +42,7 @@ class SplitTiles(layers.Layer):
         super().__init__(**kwargs)
         self.grid = grid
 
-    def call(self, images):  # type: ignore[no-untyped-def]
+    def call(self, images: Any) -> Any:
         """Cut."""
         height, width, channels = images.shape[1] // self.grid, images.shape[2] // self.grid, images.shape[3]
         rows = ops.reshape(images, (-1, self.grid, height, self.grid, width, channels))
@@ -59,7 +61,7 @@ class AllPairs(layers.Layer):
         super().__init__(**kwargs)
         self.count = count
 
-    def call(self, pair):  # type: ignore[no-untyped-def]
+    def call(self, pair: Any) -> Any:
         """Add every a_i to every b_j."""
         first, second = pair
         shape = tuple(first.shape[1:])
@@ -79,7 +81,7 @@ class PermutationScores(layers.Layer):
         super().__init__(**kwargs)
         self.grid = grid
 
-    def call(self, scores):  # type: ignore[no-untyped-def]
+    def call(self, scores: Any) -> Any:
         """Sum what each permutation uses."""
         flat = [ops.reshape(ops.cast(score, "float32"), (-1, self.grid**4)) for score in scores]
         return ops.matmul(ops.concatenate(flat, axis=1), ops.convert_to_tensor(pair_matrix(self.grid)))
@@ -110,7 +112,7 @@ def build(image_shape: tuple[int, int, int], outputs: int, strip: int, width: in
     tiles = SplitTiles(grid)(layers.Rescaling(1 / 64, offset=-2.0)(image))
     embedding = _embedding(tiles, embed)
 
-    def relation(first: str, second: str):  # type: ignore[no-untyped-def]
+    def relation(first: str, second: str) -> Any:
         pairs = AllPairs(outputs)([_edge(tiles, first, strip, width), _edge(tiles, second, strip, width)])
         seam = _normalised(layers.Conv1D(32, 3, padding="same", use_bias=False)(pairs))
         seam = layers.Concatenate()([layers.GlobalAveragePooling1D()(seam), layers.GlobalMaxPooling1D()(seam)])
@@ -121,18 +123,18 @@ def build(image_shape: tuple[int, int, int], outputs: int, strip: int, width: in
     return keras.Model(image, PermutationScores(grid, dtype="float32")(scores), name="seamnet")
 
 
-def _normalised(features):  # type: ignore[no-untyped-def]
+def _normalised(features: Any) -> Any:
     return layers.ReLU()(layers.BatchNormalization(synchronized=True)(features))
 
 
-def _embedding(tiles, filters: int):  # type: ignore[no-untyped-def]
+def _embedding(tiles: Any, filters: int) -> Any:
     """What is in a tile, [B * N, 96]."""
     for width, stride in ((filters, 2), (2 * filters, 2), (2 * filters, 1)):
         tiles = _normalised(layers.Conv2D(width, 3, strides=stride, padding="same", use_bias=False)(tiles))
     return layers.Dense(96, activation="relu")(layers.Flatten()(layers.MaxPool2D()(tiles)))
 
 
-def _edge(tiles, side: str, strip: int, width: int):  # type: ignore[no-untyped-def]
+def _edge(tiles: Any, side: str, strip: int, width: int) -> Any:
     """What runs along one side of a tile, [B * N, length, width]; top and bottom are turned to fit."""
     length = tiles.shape[1]
     beyond = length - strip

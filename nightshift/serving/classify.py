@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from nightshift.protos import classification_pb2
 from nightshift.serving.predict import DEFAULT_SIGNATURE
 from nightshift.serving.servable import Servable
 from nightshift.serving.status import invalid_argument
-from nightshift.serving.stubs import classification_pb2
 
 INPUT = "inputs"
 CLASSES = "classes"

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import grpc
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from nightshift.errors import ServingError
-from nightshift.serving.stubs import (
+from nightshift.protos import (
     classification_pb2,
     example_pb2,
     get_model_metadata_pb2,

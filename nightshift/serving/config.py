@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format  # type: ignore[import-untyped]
+from google.protobuf import text_format
 
 from nightshift.errors import ConfigurationError
+from nightshift.protos import model_server_config_pb2
 from nightshift.serving.status import StatusError, invalid_argument
-from nightshift.serving.stubs import model_server_config_pb2
 
 PLATFORM = "tensorflow"
 

@@ -21,12 +21,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from nightshift.errors import ConfigurationError, NightshiftError
+from nightshift.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 from nightshift.serving.config import model_config, read_config, server_config
 from nightshift.serving.manager import Manager
 from nightshift.serving.servable import Servable
 from nightshift.serving.services import ModelService, PredictionService
 from nightshift.serving.status import StatusError
-from nightshift.serving.stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 from nightshift.serving.warmup import warm_up
 
 _SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")

@@ -3,7 +3,6 @@
 It goes with the SavedModel, so that whoever releases it can ask a server the same and compare.
 """
 
-import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from nightshift.errors import StoreError
-from nightshift.files import write_atomic
+from nightshift.files import write_npz
 
 NAME = "assets.extra/golden.npz"
 TOLERANCE = 1e-3  # absolute, of probabilities: another build of the same kernels may round otherwise
@@ -37,9 +36,7 @@ class Golden:
             for signature, tensors in signatures.items():
                 for name, array in tensors.items():
                     arrays |= _encoded(f"{kind}/{signature}/{name}", array)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        write_atomic(saved_model / NAME, buffer.getvalue())
+        write_npz(saved_model / NAME, arrays)
 
     @classmethod
     def load(cls, saved_model: Path) -> "Golden":

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from nightshift.protos import predict_pb2
 from nightshift.serving.servable import Servable
 from nightshift.serving.status import failed_precondition, invalid_argument, unimplemented
-from nightshift.serving.stubs import predict_pb2
 from nightshift.serving.tensors import TensorError, to_array, to_field_proto
 
 DEFAULT_SIGNATURE = "serving_default"

@@ -20,10 +20,10 @@ STOP_SECONDS = 40.0
 def server_process(
     arguments: Sequence[str], *, log: Path | None = None, seconds: float = START_SECONDS
 ) -> Iterator[str]:
-    """Start an embedded server and stop it at the end of the block.
+    """Start a server and stop it at the end of the block.
 
     Args:
-        arguments: of `python -m nightshift.serving.embedded`; without --port it picks a free one.
+        arguments: of this Python interpreter, for a command that prints "serving on HOST:PORT" when it is ready.
         log: a file for what it logs; None: shown only if it does not start.
         seconds: to be ready.
 
@@ -33,8 +33,7 @@ def server_process(
     Raises:
         ServingError: it ended or was not ready in time; with the last lines of its log.
     """
-    ports = [] if "--port" in arguments else ["--port", "0"]
-    command = [sys.executable, "-m", "nightshift.serving.embedded", *ports, *arguments]
+    command = [sys.executable, *arguments]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
     with open(log, "ab") if log else tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, env=environment)

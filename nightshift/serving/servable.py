@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
+from nightshift.protos import types_pb2
 from nightshift.serving.status import invalid_argument, of_tensorflow
-from nightshift.serving.stubs import types_pb2
 from nightshift.serving.versions import check_whole
 
 _MAX_CALLABLES = 64

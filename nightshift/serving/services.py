@@ -7,15 +7,15 @@ from typing import Any
 
 import grpc
 
-from nightshift.serving.classify import classify
-from nightshift.serving.manager import Manager
-from nightshift.serving.predict import predict
-from nightshift.serving.status import StatusError, invalid_argument, not_found, unimplemented
-from nightshift.serving.stubs import (
+from nightshift.protos import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
 )
+from nightshift.serving.classify import classify
+from nightshift.serving.manager import Manager
+from nightshift.serving.predict import predict
+from nightshift.serving.status import StatusError, invalid_argument, not_found, unimplemented
 
 logger = logging.getLogger(__name__)
 

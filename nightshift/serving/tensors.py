@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nightshift.errors import ServingError
-from nightshift.serving.stubs import tensor_pb2, types_pb2
+from nightshift.protos import tensor_pb2, types_pb2
 
 MAX_TENSOR_BYTES = 64 * 2**20
 """The most memory that one message may ask for: a single value is repeated to fill whatever shape it declares."""

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
+from nightshift.protos import prediction_log_pb2
 from nightshift.serving.classify import classify
 from nightshift.serving.predict import predict
 from nightshift.serving.servable import Servable
 from nightshift.serving.status import invalid_argument, of_tensorflow, unimplemented
-from nightshift.serving.stubs import prediction_log_pb2
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nightshift.data.manifest import Dataset
 from nightshift.evaluation.answers import judge, of_keras, of_saved_model
 from nightshift.evaluation.gate import Decision, decide
 from nightshift.evaluation.judgement import Judgement
-from nightshift.files import write_json
+from nightshift.files import write_json, write_npz
 from nightshift.problems.registry import problem_of
 from nightshift.serving.client import Client
 from nightshift.serving.release import serving_version
@@ -77,7 +75,7 @@ def evaluate(
         decision = decide(chosen, candidate, champion, version)
         evaluation = _as_json(chosen, dataset, candidate, champion, version, decision)
         write_json(step.path / "evaluation.json", evaluation)
-        np.savez_compressed(step.path / "gallery.npz", **candidate.gallery)
+        write_npz(step.path / "gallery.npz", candidate.gallery)
         step.figures = {"metrics": dict(candidate.metrics), "blessed": decision.blessed, "reason": decision.reason}
         step.say(decision.reason)
     return Judged(evaluation, decision)

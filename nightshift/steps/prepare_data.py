@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nightshift.data.manifest import MANIFEST_NAME, Dataset
 from nightshift.data.prepare import prepare
 from nightshift.data.sample import sample
 from nightshift.errors import StoreError
+from nightshift.files import write_npz
 from nightshift.provenance import recipe
 from nightshift.serving.card import read_card
 from nightshift.serving.client import Client
@@ -84,7 +83,7 @@ def prepare_data(
         }
         shutil.copy(dataset.path / MANIFEST_NAME, step.path / MANIFEST_NAME)
         images, labels = sample(dataset, "train", SAMPLE)
-        np.savez_compressed(step.path / "sample.npz", images=images, labels=labels)
+        write_npz(step.path / "sample.npz", {"images": images, "labels": labels})
         step.say(reason)
     return Prepared(dataset, due, reason)
 

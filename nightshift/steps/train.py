@@ -10,6 +10,7 @@ import tensorflow as tf
 from nightshift.data.augmentation import augment
 from nightshift.data.manifest import Dataset
 from nightshift.data.sample import sample
+from nightshift.files import write_npz
 from nightshift.tasks.base import Preset
 from nightshift.tasks.registry import task as task_of
 from nightshift.training.model import HISTORY, TrainedModel
@@ -55,7 +56,7 @@ def train(
             "jit_compile": changed.jit_compile,
         }
         shutil.copy(trained.history, step.path / HISTORY)
-        np.savez_compressed(step.path / "augmentation.npz", images=_augmented(dataset, changed, seed))
+        write_npz(step.path / "augmentation.npz", {"images": _augmented(dataset, changed, seed)})
         step.say(
             f"{changed.network}, {facts['parameters']:,} parameters: {chosen.score} {facts['best_score']:.4f} on the "
             f"validation split after epoch {facts['best_epoch']} of {facts['epochs']} ({facts['stopped']})"

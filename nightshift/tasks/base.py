@@ -92,9 +92,7 @@ class Preset:
             value = _converted(name, given, known[name])
             target = options if name in options else augmentation if name in augmentation else own
             target[name] = value
-        return dataclasses.replace(
-            self, **own, network_options=options, augmentation=Augmentation(**augmentation)
-        )
+        return dataclasses.replace(self, **own, network_options=options, augmentation=Augmentation(**augmentation))
 
 
 CHOICES = {

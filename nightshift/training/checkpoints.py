@@ -3,7 +3,6 @@
 The file is NumPy's .npz: the network's and the optimizer's variables, the best weights so far and, as JSON, the rest.
 """
 
-import io
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 
 from nightshift.errors import WorkspaceError
-from nightshift.files import write_atomic
+from nightshift.files import write_npz
 
 NAME = "checkpoint.npz"
 
@@ -51,9 +50,7 @@ def save(
     groups = {"model": model.variables, "optimizer": optimizer.variables, "best": best}
     for group, variables in groups.items():
         arrays |= {f"{group}/{index:04d}": np.asarray(variable) for index, variable in enumerate(variables)}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(directory / NAME, buffer.getvalue())
+    write_npz(directory / NAME, arrays)
 
 
 def restore(

@@ -172,8 +172,9 @@ def _train_epoch(
 
 def _validate(validate: Step, batches: tf.data.Dataset) -> tuple[float, float]:
     """Mean loss and score of the validation split."""
-    loss, score, count = np.sum([validate(batch).numpy() for batch in batches], axis=0, dtype=np.float64)
-    return float(loss / count), float(score / count)
+    sums = np.array([validate(batch).numpy() for batch in batches], np.float64)
+    loss, score, count = sums.sum(axis=0).tolist()
+    return loss / count, score / count
 
 
 def _row(

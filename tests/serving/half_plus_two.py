@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from nightshift.serving.stubs import example_pb2, prediction_log_pb2
+from nightshift.protos import example_pb2, prediction_log_pb2
 from nightshift.serving.tensors import to_proto
 
 

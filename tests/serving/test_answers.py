@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from half_plus_two import example
 
-from nightshift.serving.client import ServerRefusedError, Signature, TensorSpec
-from nightshift.serving.stubs import (
+from nightshift.protos import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -15,7 +14,8 @@ from nightshift.serving.stubs import (
     prediction_service_pb2_grpc,
     regression_pb2,
 )
-from nightshift.serving.stubs import model_service_pb2_grpc as model_grpc
+from nightshift.protos import model_service_pb2_grpc as model_grpc
+from nightshift.serving.client import ServerRefusedError, Signature, TensorSpec
 from nightshift.serving.tensors import to_proto
 
 M = "half_plus_two"

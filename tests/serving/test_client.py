@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from nightshift.errors import ServingError
+from nightshift.protos import predict_pb2, prediction_service_pb2_grpc
 from nightshift.serving.client import Client, ServerRefusedError, ServerUnavailableError
 from nightshift.serving.config import server_config
-from nightshift.serving.stubs import predict_pb2, prediction_service_pb2_grpc
 
 X = {"x": np.zeros(1, np.float32)}
 

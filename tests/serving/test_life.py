@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from half_plus_two import write_warmup
 
+from nightshift.protos import model_server_config_pb2
 from nightshift.serving.client import ServerRefusedError
 from nightshift.serving.config import model_config, server_config
-from nightshift.serving.stubs import model_server_config_pb2
 
 X = np.array([2.0], np.float32)
 

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
+from nightshift.protos import predict_pb2
 from nightshift.serving.config import model_config, server_config
 from nightshift.serving.manager import Manager, State
 from nightshift.serving.status import StatusError, invalid_argument
-from nightshift.serving.stubs import predict_pb2
 
 
 class Loader:

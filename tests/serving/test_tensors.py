@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nightshift.serving.stubs import tensor_pb2, types_pb2
+from nightshift.protos import tensor_pb2, types_pb2
 from nightshift.serving.tensors import TensorError, dtype_name, to_array, to_field_proto, to_proto
 
 NUMBERS = [

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
+from nightshift.protos import model_server_config_pb2
 from nightshift.serving.status import StatusError
-from nightshift.serving.stubs import model_server_config_pb2
 from nightshift.serving.versions import aspired_versions, check_whole
 
 

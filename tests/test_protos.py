@@ -20,7 +20,7 @@ print(time.perf_counter() - started, any(name.split(".")[0] in ("tensorflow", "k
 
 def test_tensorflow_imported_after_the_stubs_works_and_shares_their_messages():
     program = """
-from nightshift.serving.stubs import predict_pb2, tensor_pb2
+from nightshift.protos import predict_pb2, tensor_pb2
 from nightshift.serving.tensors import to_array
 import tensorflow as tf
 request = predict_pb2.PredictRequest()

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nightshift.protos import classification_pb2, predict_pb2, types_pb2
 from nightshift.serving.client import ServerRefusedError
 from nightshift.serving.config import model_config, server_config
-from nightshift.serving.stubs import classification_pb2, predict_pb2, types_pb2
 from nightshift.serving.tensors import to_proto
 
 M = "half_plus_two"

@@ -1,0 +1,176 @@
+"""Runs `train_and_deploy` on this machine, the very pipeline object that a cluster runs.
+
+python -m pipelines.run digits puzzle
+python -m pipelines.run digits --preset blog --set epochs=3 --data photos.zip --json
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nightshift.cli import training_options, workspace_option
+from nightshift.errors import NightshiftError
+from nightshift.serving.client import Client
+from nightshift.serving.examples import ask_examples
+from nightshift.serving.process import server_process
+from nightshift.serving.store import Store
+from nightshift.settings import settings, workspace_path
+from nightshift.tasks.registry import task as task_of
+from nightshift.workspace import Run, Workspace
+from pipelines.progress import Progress
+
+
+@click.command()
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@training_options
+@click.option("--data", default="", metavar="URI", help="Where the data are; each task's own if not given.")
+@click.option("--model", default="", help="Name of the served model; the task's name if not given.")
+@workspace_option
+@click.option("--server", default="", metavar="HOST:PORT", help="Model server; one is started if none answers there.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line of figures a task on standard output.")
+def main(
+    tasks: tuple[str, ...],
+    preset: str,
+    changes: tuple[tuple[str, str], ...],
+    seed: int,
+    data: str,
+    model: str,
+    workspace: str,
+    server: str,
+    as_json: bool,
+) -> None:
+    """Train, judge and release the model of each TASK, then ask its endpoint."""
+    for name in tasks:
+        task_of(name).preset(preset, dict(changes))
+    if model and len(tasks) > 1:
+        raise click.UsageError("--model names one served model: give one TASK with it")
+    place = Workspace(workspace_path(workspace))
+    failed = False
+    with _model_server(place, server or settings().server) as target:
+        for name in tasks:
+            arguments = {
+                "task": name,
+                "model": model,
+                "data": data,
+                "preset": preset,
+                "settings": dict(changes),
+                "seed": seed,
+                "workspace": str(place.root),
+                "server": target,
+            }
+            run = place.run(f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
+            succeeded = _run(run, arguments)
+            failed |= not succeeded
+            figures = _summary(run, place, model or name, target, succeeded)
+            if as_json:
+                print(json.dumps(figures), flush=True)
+    sys.exit(1 if failed else 0)
+
+
+@contextlib.contextmanager
+def _model_server(place: Workspace, target: str) -> Iterator[str]:
+    """The model server at `target`, or one of our own for as long as the run lasts."""
+    with Client(target, timeout=2, retries=0) as client:
+        if client.ready():
+            _tell(f"model server at {target}")
+            yield target
+            return
+    place.root.mkdir(parents=True, exist_ok=True)
+    port = target.rpartition(":")[2]
+    log = place.root / "server.log"
+    command = ["-m", "nightshift.cli", "serve", "--port", port, "--workspace", str(place.root)]
+    with server_process(command, log=log) as started:
+        _tell(f"no model server at {target}: started one for this run (its log: {log})")
+        _tell(f"  to keep one:  nightshift serve --port {port} --workspace {place.root}")
+        yield started
+
+
+def _run(run: Run, arguments: dict[str, Any]) -> bool:
+    """Execute the pipeline with kfp's local runner; what that and the steps print goes to the run's log."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    log = run.path / "run.log"
+    _tell(f"{arguments['task']}: run {run.run_id} (log: {log})")
+    os.environ["NIGHTSHIFT_RUN_ID"] = run.run_id
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with open(log, "a") as file, Progress(run), contextlib.redirect_stdout(file), warnings.catch_warnings():
+        # Limits, display names and the like are for clusters; the local runner says of each that it ignores it.
+        warnings.filterwarnings("ignore", message=".*have no effect in the current local runner", category=UserWarning)
+        return _execute(run, arguments)
+
+
+def _execute(run: Run, arguments: dict[str, Any]) -> bool:
+    from kfp import local
+
+    from pipelines.train_and_deploy import train_and_deploy
+
+    # The runner's cache stays off: every step has effects, or knows by content what has been done before.
+    runner = local.SubprocessRunner(use_venv=False)
+    local.init(runner=runner, pipeline_root=str(run.path / "artifacts"))
+    try:
+        train_and_deploy(**arguments)
+    except RuntimeError as error:  # the runner's word for a step that failed
+        print(error, flush=True)
+        return False
+    return True
+
+
+def _summary(run: Run, place: Workspace, model: str, server: str, succeeded: bool) -> dict[str, Any]:
+    """Tell how the run ended and ask the endpoint; returns the figures."""
+    steps = run.statuses()
+    recorded = {name: status["figures"] for name, status in steps.items()}
+    state = Store(place.models).state(model)
+    metrics = recorded.get("evaluate", {}).get("metrics") or state.published.get(state.stable, {}).get("metrics", {})
+    figures: dict[str, Any] = {"task": recorded.get("prepare_data", {}).get("task", model), "run": run.run_id}
+    figures |= metrics
+    figures |= {
+        "version": state.stable,
+        "blessed": recorded.get("evaluate", {}).get("blessed"),
+        "trained": "train" in recorded,
+        "reason": recorded.get("evaluate", {}).get("reason") or recorded.get("prepare_data", {}).get("reason", ""),
+        "succeeded": succeeded,
+        "steps": {
+            name: {"seconds": status["seconds"], "cpu_seconds": status["cpu_seconds"]} for name, status in steps.items()
+        },
+        "report": recorded.get("report", {}).get("page", ""),
+    }
+    for name, status in steps.items():
+        if status["state"] != "succeeded":
+            _tell(f"  {name} {status['state']}: {status['error'] or 'see the log'}")
+    if metrics:
+        _tell("  test: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    _tell(f"  {model} version {state.stable} serves" if state.stable else f"  nothing serves as {model}")
+    if state.stable:
+        figures["asked"] = _ask(run, model, server)
+    _tell(f"  report: {figures['report']}")
+    return figures
+
+
+def _ask(run: Run, model: str, server: str) -> list[str]:
+    """Ask the endpoint about test pictures that it has not been trained on, and tell what it answers."""
+    recorded = run.statuses().get("prepare_data", {}).get("figures", {})
+    if "dataset_path" not in recorded:
+        return []
+    try:
+        answers = ask_examples(server, model, task_of(recorded["task"]), Path(recorded["dataset_path"]))
+    except NightshiftError as error:
+        answers = [f"no answer: {error}"]
+    for answer in answers:
+        _tell(f"  asked over gRPC: {answer}")
+    return answers
+
+
+def _tell(message: str) -> None:
+    """For people: on standard error, which leaves standard output to --json."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
