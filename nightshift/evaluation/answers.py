@@ -37,13 +37,12 @@ def of_keras(path: Path, problem: Problem) -> Answer:
 def of_saved_model(path: Path) -> Answer:
     """The answers of a released version."""
     loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures["serving_default"]
-    (name,) = signature.structured_input_signature[1]
+    (name,) = loaded.signatures["serving_default"].structured_input_signature[1]
 
     def answer(images: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        return signature(**{name: images})  # type: ignore[no-any-return]
+        # By way of `loaded`: a signature alone does not keep its variables alive.
+        return loaded.signatures["serving_default"](**{name: images})
 
-    answer.keeps = loaded  # the signature alone does not keep its variables alive
     return answer
 
 
