@@ -1,9 +1,10 @@
 """What a task is: its data, its networks and their training, what it has to reach. No TensorFlow here."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from nightshift.errors import ConfigurationError
 
@@ -23,6 +24,11 @@ class Augmentation:
     rotation: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, highest in (("rotation", 180), ("zoom", 0.9), ("shift", 1)):
+            if not 0 <= getattr(self, name) <= highest:
+                raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected 0 to {highest}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,44 +89,39 @@ class Preset:
         Raises:
             ConfigurationError: no such setting, or a value of another kind.
         """
-        known = self.settings()
+        # The declared kind, not that of the value now: rotation 12 may become 12.5.
+        declared = {f.name: f.type for f in (*dataclasses.fields(self), *dataclasses.fields(self.augmentation))}
+        kinds = {name: declared.get(name, type(value)) for name, value in self.settings().items()}
         own: dict[str, Any] = {}
         options, augmentation = dict(self.network_options), dataclasses.asdict(self.augmentation)
         for name, given in changes.items():
-            if name not in known:
-                raise ConfigurationError(f"--set {name}: no such setting; there are {', '.join(sorted(known))}")
-            value = _converted(name, given, known[name])
+            if name not in kinds:
+                raise ConfigurationError(f"--set {name}: no such setting; there are {', '.join(sorted(kinds))}")
+            value = _converted(name, given, kinds[name])
             target = options if name in options else augmentation if name in augmentation else own
             target[name] = value
         return dataclasses.replace(self, **own, network_options=options, augmentation=Augmentation(**augmentation))
 
 
-CHOICES = {
-    "optimizer": ("adam", "adamw"),
-    "schedule": ("constant", "cosine", "one_cycle"),
-    "precision": ("float32", "mixed_bfloat16"),
-}
-
-
-def _converted(name: str, given: Any, like: Any) -> Any:
-    """`given` as the type of `like`; a string is read, an integral float counts as an integer."""
+def _converted(name: str, given: Any, kind: Any) -> Any:
+    """`given` as a bool, int, float, str or one of a Literal; a string is read, an integral float may be an integer."""
     text = str(given)
-    if isinstance(like, bool):
+    if kind is bool:
         if text.lower() in ("true", "false", "1", "0"):
             return text.lower() in ("true", "1")
         raise ConfigurationError(f"--set {name}: found {text!r}, expected true or false")
-    if isinstance(like, int | float):
+    if kind in (int, float):
         try:
             number = float(text)
         except ValueError:
-            raise ConfigurationError(f"--set {name}: found {text!r}, expected a number") from None
-        if isinstance(like, float):
-            return number
-        if not number.is_integer():
+            number = math.nan
+        if not math.isfinite(number):
+            raise ConfigurationError(f"--set {name}: found {text!r}, expected a number")
+        if kind is int and not number.is_integer():
             raise ConfigurationError(f"--set {name}: found {text!r}, expected a whole number")
-        return int(number)
-    if name in CHOICES and text not in CHOICES[name]:
-        raise ConfigurationError(f"--set {name}: found {text!r}, expected one of {', '.join(CHOICES[name])}")
+        return kind(number)
+    if get_origin(kind) is Literal and text not in get_args(kind):
+        raise ConfigurationError(f"--set {name}: found {text!r}, expected one of {', '.join(get_args(kind))}")
     return text
 
 

@@ -16,7 +16,7 @@ TASK = Task(
         "default": Preset(
             network="compact_cnn",
             network_options={"width": 20, "dropout": 0.2},
-            epochs=30,
+            epochs=15,
             batch_size=64,
             optimizer="adamw",
             learning_rate=4e-3,

@@ -25,6 +25,7 @@ class Progress:
         epoch: finished epochs.
         best_epoch: the one of the best score, 0 before the first.
         best_score: on the validation split.
+        best_loss: of the same epoch there.
         history: a row an epoch.
         seconds: wall time of the finished epochs, interruptions left out.
         cpu_seconds: processor time of the same.
@@ -33,6 +34,7 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_score: float = -1.0
+    best_loss: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     cpu_seconds: float = 0.0

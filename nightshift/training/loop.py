@@ -100,8 +100,10 @@ def fit(
         loss, score = _train_epoch(train, batches, steps, preset, state.epoch, progress, following)
         validation_loss, validation_score = _validate(validate, held_out)
         state.epoch += 1
-        if validation_score > state.best_score:
-            state.best_epoch, state.best_score, best = state.epoch, validation_score, model.get_weights()
+        # Of equal scores, likely on a small validation split, the lower loss is the better.
+        if (validation_score, -validation_loss) > (state.best_score, -state.best_loss):
+            state.best_epoch, best = state.epoch, model.get_weights()
+            state.best_score, state.best_loss = validation_score, validation_loss
         state.seconds += time.monotonic() - began
         state.cpu_seconds += cpu_seconds() - cpu_began
         row = _row(task, state, optimizer, loss, score, validation_loss, validation_score)
