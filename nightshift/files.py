@@ -1,6 +1,7 @@
 """Files that are whole or not there, and locks that end with their process."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -76,20 +77,31 @@ def staged_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
                 with open(Path(directory) / name, "rb") as file:
                     os.fsync(file.fileno())
             sync_directory(Path(directory))
-        if replace and target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-            os.rename(target, old / "old")
-            os.rename(staging, target)
-            shutil.rmtree(old)
-        else:
-            try:
-                os.rename(staging, target)
-            except OSError:
-                if not target.is_dir():
-                    raise
+        _put_in_place(staging, target, replace)
         sync_directory(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _put_in_place(staging: Path, target: Path, replace: bool) -> None:
+    """Rename; a directory that is there stays or gives way, and comes back if the new one cannot be put there."""
+    old = staging.with_name(f"{staging.name}.old.partial")
+    while True:
+        try:
+            os.rename(staging, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(old, target)
+                raise
+            if not replace:
+                return
+        else:
+            break
+        shutil.rmtree(old, ignore_errors=True)  # if there is one, another writer was faster by a moment
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(target, old)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -96,9 +96,14 @@ def test_a_failed_block_leaves_what_was_there_and_nothing_else(tmp_path, replace
     target = tmp_path / "target"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(RuntimeError, match="half way"), staged_directory(target, replace=replace) as staging:
-        (staging / "new").touch()
-        raise RuntimeError("half way")
+
+    def half_way() -> None:
+        with staged_directory(target, replace=replace) as staging:
+            (staging / "new").touch()
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        half_way()
     assert names(tmp_path) == ["target"]
     assert names(target) == ["old"]
 
@@ -173,7 +178,9 @@ def holder(tmp_path):
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
-    process.communicate()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        stream.close()
 
 
 def test_a_lock_keeps_other_processes_out_and_says_who_holds_it(tmp_path, holder):

@@ -49,9 +49,13 @@ def test_figures_and_words_are_kept(run):
 
 
 def test_a_persons_mistake_is_recorded_as_its_message_and_raised(run):
-    with pytest.raises(DataError), run.step("train") as step:
-        step.progress(0.25, "a quarter")
-        raise DataError("cats.zip: not a zip file")
+    def work() -> None:
+        with run.step("train") as step:
+            step.progress(0.25, "a quarter")
+            raise DataError("cats.zip: not a zip file")
+
+    with pytest.raises(DataError, match=r"cats\.zip"):
+        work()
     assert status(run)["state"] == "failed"
     assert status(run)["error"] == "cats.zip: not a zip file"
     assert status(run)["progress"] == 0.25

@@ -33,12 +33,16 @@ def read_card(saved_model: Path) -> dict[str, Any]:
     """The facts of a version.
 
     Raises:
-        StoreError: the card is not there or not readable.
+        StoreError: the card is not there, not readable or lacks a fact that a release needs.
     """
     try:
         facts: dict[str, Any] = json.loads((saved_model / FACTS).read_text())
-    except (OSError, ValueError) as error:
+        missing = {"recipe", "recipe_key", "metrics", "code_version"} - facts.keys()
+        missing |= {"recipe.dataset"} - {f"recipe.{name}" for name in facts.get("recipe", {})}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise StoreError(f"{saved_model / FACTS}: no readable model card: {error}") from error
+    if missing:
+        raise StoreError(f"{saved_model / FACTS}: no readable model card: {', '.join(sorted(missing))} is missing")
     return facts
 
 

@@ -3,7 +3,6 @@
 It goes with the SavedModel, so that whoever releases it can ask a server the same and compare.
 """
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from nightshift.errors import StoreError
 from nightshift.files import write_npz
 
 NAME = "assets.extra/golden.npz"
+LENGTHS = ":lengths"
+MAX_BYTES = 256 << 20
 TOLERANCE = 1e-3  # absolute, of probabilities: another build of the same kernels may round otherwise
 
 
@@ -43,19 +44,33 @@ class Golden:
         """Read it from a SavedModel's folder.
 
         Raises:
-            StoreError: it is not there or not readable.
+            StoreError: it is not there, not readable or larger than MAX_BYTES.
         """
         path = saved_model / NAME
         found: dict[str, dict[str, dict[str, np.ndarray]]] = {"request": {}, "answer": {}}
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                for key in arrays.files:
-                    kind, signature, name = key.removesuffix(":lengths").split("/")
-                    if not key.endswith(":lengths"):
-                        found[kind].setdefault(signature, {})[name] = _decoded(key, arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{path}: no readable golden batch: {error}") from error
+            for key, array in _read(path).items():
+                kind, signature, name = key.split("/")
+                found[kind].setdefault(signature, {})[name] = array
+        except Exception as error:  # The file's content decides what is raised: ValueError, EOFError, BadZipFile, ...
+            raise StoreError(f"{path}: no readable golden batch: {type(error).__name__}: {error}") from error
+        if not found["request"] or found["request"].keys() != found["answer"].keys():
+            raise StoreError(f"{path}: no readable golden batch: expected requests and answers of the same signatures")
         return cls(found["request"], found["answer"])
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of the file by name, strings put together."""
+    with open(path, "rb") as file:  # NumPy itself leaves a damaged file open
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("expected an archive of arrays")
+        size = sum(entry.file_size for entry in archive.zip.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"found {size:,} bytes, expected at most {MAX_BYTES:,}")
+        arrays = {key: archive[key] for key in archive.files}
+    names = {key.removesuffix(LENGTHS) for key in arrays}
+    return {name: _decoded(arrays[name], arrays.get(name + LENGTHS)) for name in names}
 
 
 def _encoded(key: str, array: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,14 +78,18 @@ def _encoded(key: str, array: np.ndarray) -> dict[str, np.ndarray]:
     if array.dtype != object:
         return {key: array}
     lengths = np.array([len(item) for item in array.flat], np.int64).reshape(array.shape)
-    return {key: np.frombuffer(b"".join(array.flat), np.uint8), f"{key}:lengths": lengths}
+    return {key: np.frombuffer(b"".join(array.flat), np.uint8), key + LENGTHS: lengths}
 
 
-def _decoded(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    if f"{key}:lengths" not in arrays:
-        return arrays[key]
-    lengths, content = arrays[f"{key}:lengths"], arrays[key].tobytes()
-    ends = np.cumsum(lengths)
+def _decoded(array: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    # np.load gives the bytes of an entry that is no array, instead of an array.
+    if not isinstance(array, np.ndarray) or array.dtype == object:
+        raise ValueError("expected arrays")
+    if lengths is None:
+        return array
+    if lengths.dtype != np.int64 or (lengths < 0).any() or lengths.sum() != array.nbytes:
+        raise ValueError("the lengths of its strings are not those of their bytes")
+    content, ends = array.tobytes(), np.cumsum(lengths)
     items = np.empty(lengths.size, object)
     items[:] = [content[end - length : end] for end, length in zip(ends, lengths.flat, strict=True)]
     return items.reshape(lengths.shape)

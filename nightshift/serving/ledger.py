@@ -119,6 +119,7 @@ class Ledger:
         with tempfile.NamedTemporaryFile("w", dir=self.path, prefix=".event.") as file:
             json.dump(asdict(event), file, indent=2)
             file.flush()
+            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
             try:
                 os.link(file.name, target)  # a link is never put in the place of a file, a rename would be
@@ -130,8 +131,12 @@ class Ledger:
 def _read(file: Path) -> Event:
     try:
         event = Event(**json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"{file}: not a ledger event: {error}") from error
     if event.kind not in KINDS:
         raise StoreError(f"{file}: kind: found {event.kind!r}, expected one of {', '.join(KINDS)}")
+    if type(event.version) is not int or event.version < 0:
+        raise StoreError(f"{file}: version: found {event.version!r}, expected the number of a version")
+    if not isinstance(event.facts, dict):
+        raise StoreError(f"{file}: facts: found {event.facts!r}, expected an object")
     return event

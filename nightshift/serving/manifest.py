@@ -11,11 +11,8 @@ NAME = "manifest.json"
 
 def write_manifest(saved_model: Path) -> None:
     """List every file of a SavedModel's folder in manifest.json, which is written last."""
-    files = sorted(p for p in saved_model.rglob("*") if p.is_file() and p.name != NAME)
-    listed = {
-        path.relative_to(saved_model).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-        for path in files
-    }
+    files = {name: saved_model / name for name in sorted(_files(saved_model))}
+    listed = {name: {"sha256": sha256_of(path), "bytes": path.stat().st_size} for name, path in files.items()}
     write_json(saved_model / NAME, {"files": listed})
 
 
@@ -27,15 +24,24 @@ def check_manifest(saved_model: Path) -> None:
     """
     path = saved_model / NAME
     try:
-        listed = json.loads(path.read_text())["files"]
+        listed = {
+            name: (int(facts["bytes"]), str(facts["sha256"]))
+            for name, facts in json.loads(path.read_text())["files"].items()
+        }
     except FileNotFoundError:
         raise StoreError(f"{path}: not there; the version is half written or not one of ours") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{path}: not a list of files: {error}") from error
-    there = {p.relative_to(saved_model).as_posix() for p in saved_model.rglob("*") if p.is_file() and p.name != NAME}
+    there = _files(saved_model)
     for name in sorted(there ^ set(listed)):
         raise StoreError(f"{saved_model / name}: {'not in the manifest' if name in there else 'missing'}")
-    for name, facts in listed.items():
+    for name, (size, sha256) in listed.items():
         file = saved_model / name
-        if file.stat().st_size != facts["bytes"] or sha256_of(file) != facts["sha256"]:
+        if file.stat().st_size != size or sha256_of(file) != sha256:
             raise StoreError(f"{file}: its content is not that of the manifest")
+
+
+def _files(saved_model: Path) -> set[str]:
+    """The relative paths of all files but the manifest itself."""
+    names = {path.relative_to(saved_model).as_posix() for path in saved_model.rglob("*") if path.is_file()}
+    return names - {NAME}

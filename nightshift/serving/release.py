@@ -51,8 +51,10 @@ def release(store: Store, model: str, saved_model: Path, client: Client, tell: T
     """Publish a SavedModel, have the server load it beside what serves, ask it the golden batch, promote it.
 
     Raises:
+        StoreError: the SavedModel's files are not those of its manifest; nothing was published.
         ReleaseError: the version was refused; what served before still does.
     """
+    check_manifest(saved_model)
     with store.lock():
         settle(store, model, client, tell)
         before = store.state(model)
@@ -62,7 +64,8 @@ def release(store: Store, model: str, saved_model: Path, client: Client, tell: T
             return Released(before.stable, before.serving[-2] if len(before.serving) > 1 else 0, unchanged=True)
         version = store.publish(model, saved_model)
         tell(f"published {model} version {version}")
-        _try(store, model, version, client, tell)
+        _load_and_ask(store, model, version, client, tell)
+        store.ledger(model).append(Event("approved", version, "loaded, and answered the golden batch"))
         _promote(store, model, version, client, tell)
         return Released(version, before.stable)
 
@@ -108,17 +111,17 @@ def settle(store: Store, model: str, client: Client, tell: Tell = print) -> None
     pending = store.state(model).pending
     if pending and pending[1] == "approved":
         tell(f"finishing the release of {model} version {pending[0]}, which was interrupted")
-        client.reload(store.server_config(candidate=(model, pending[0])))
+        _load_and_ask(store, model, pending[0], client, tell)  # the server may be another one than approved it
         _promote(store, model, pending[0], client, tell)
     elif pending:
         store.ledger(model).append(Event("refused", pending[0], "its release was interrupted before it was approved"))
         tell(f"gave up {model} version {pending[0]}, whose release was interrupted")
-    if serving_version(client, model) != store.state(model).stable:
-        client.reload(store.server_config(candidate=(model, store.state(model).stable)))
+    # Always: a killed release may have left the server with a version too many under the right label.
+    client.reload(store.server_config())
 
 
-def _try(store: Store, model: str, version: int, client: Client, tell: Tell) -> None:
-    """Load and ask a published version; refused, it leaves the server and the ledger says why."""
+def _load_and_ask(store: Store, model: str, version: int, client: Client, tell: Tell) -> None:
+    """Load and ask a version that is not stable; refused, it leaves the server and the ledger says why."""
     try:
         # Without its label: a version and its label in one edit would deadlock a server.
         client.reload(store.server_config(candidate=(model, version)))
@@ -132,7 +135,6 @@ def _try(store: Store, model: str, version: int, client: Client, tell: Tell) -> 
         except ServingError as second:
             tell(f"the server could not be brought back to its earlier list: {second}")
         raise ReleaseError(f"{model} version {version} was refused, {kept}: {error}") from error
-    store.ledger(model).append(Event("approved", version, "loaded, and answered the golden batch"))
     tell(f"{model} version {version} answers the golden batch as the trained network does")
 
 
@@ -149,7 +151,7 @@ def _wait_available(client: Client, model: str, version: int) -> None:
         status = next((s for s in client.status(model) if s.version == version), None)
         if status and status.state == "AVAILABLE":
             return
-        if status and status.state == "END":
+        if status and status.state == "END" and status.error:  # without one it is a version unloaded just before
             raise ReleaseError(f"the server could not load it: {status.error}")
         if time.monotonic() > deadline:
             state = status.state if status else "not seen by the server; does it share the store's folder?"

@@ -75,22 +75,19 @@ class Store:
     def publish(self, model: str, saved_model: Path) -> int:
         """Copy a SavedModel into the store under a fresh number and record it; nothing serves it yet.
 
+        The caller holds the lock.
+
         Raises:
-            StoreError: its files are not those of its manifest, before the copy or after.
+            StoreError: its files are not those of its manifest, before the copy or after, or its card lacks a fact.
         """
         check_manifest(saved_model)
+        facts = _facts(saved_model)
         ledger, version = self.ledger(model), self._fresh(model)
+        for leftover in (self.root / model).glob(".*.partial"):  # whoever wrote it is dead: the store is locked
+            shutil.rmtree(leftover)
         with staged_directory(self.root / model / str(version)) as staging:
             shutil.copytree(saved_model, staging, dirs_exist_ok=True)
             check_manifest(staging)
-        card = read_card(saved_model)
-        facts = {
-            "metrics": card["metrics"],
-            "dataset": card["recipe"]["dataset"],
-            "recipe": card["recipe_key"],
-            "code_version": card["code_version"],
-            "manifest": sha256_of(saved_model / MANIFEST),
-        }
         ledger.append(Event("published", version, facts=facts))
         return version
 
@@ -119,3 +116,15 @@ class Store:
                     model_config(model, base, versions=sorted(versions), labels={STABLE: named} if named else {})
                 )
         return server_config(configs)
+
+
+def _facts(saved_model: Path) -> dict[str, Any]:
+    """What the ledger says of a version."""
+    card = read_card(saved_model)
+    return {
+        "metrics": card["metrics"],
+        "dataset": card["recipe"]["dataset"],
+        "recipe": card["recipe_key"],
+        "code_version": card["code_version"],
+        "manifest": sha256_of(saved_model / MANIFEST),
+    }

@@ -94,7 +94,8 @@ class Preset:
         kinds = {name: declared.get(name, type(value)) for name, value in self.settings().items()}
         own: dict[str, Any] = {}
         options, augmentation = dict(self.network_options), dataclasses.asdict(self.augmentation)
-        for name, given in changes.items():
+        # All of them, so that the same setting has the same form, and a recipe the same key, however it was given.
+        for name, given in (self.settings() | dict(changes)).items():
             if name not in kinds:
                 raise ConfigurationError(f"--set {name}: no such setting; there are {', '.join(sorted(kinds))}")
             value = _converted(name, given, kinds[name])

@@ -77,7 +77,7 @@ def test_a_folder_without_manifest_is_half_written(version):
         '{"files": ["saved_model.pb"]}',
         '{"files": {"saved_model.pb": 3}}',
         '{"files": {"saved_model.pb": {}}}',
-        '{"files": {"saved_model.pb": {"bytes": "3", "sha256": ""}}}',
+        '{"files": {"saved_model.pb": {"bytes": "x", "sha256": ""}}}',
         "[" * 100_000,
         b"\xff",
     ],

@@ -95,7 +95,7 @@ def test_a_choice_is_refused_with_the_choices():
 
 
 def test_an_unknown_setting_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigurationError, match="learning_rte: no such setting; there are .*learning_rate"):
+    with pytest.raises(ConfigurationError, match=r"learning_rte: no such setting; there are .*learning_rate"):
         PRESET.with_settings({"learning_rte": 1})
 
 
