@@ -44,8 +44,8 @@ def evaluate(
         figures.log_metric(name, value)
     if judged.evaluation["confusion_matrix"]:
         curves.log_confusion_matrix(judged.evaluation["classes"], judged.evaluation["confusion_matrix"])
-    curve = judged.evaluation["roc"][0]
-    curves.log_roc_curve(curve["fpr"], curve["tpr"], curve["thresholds"])
+    for curve in judged.evaluation["roc"][:1]:
+        curves.log_roc_curve(curve["fpr"], curve["tpr"], curve["thresholds"])
     where.page(pictures, evaluation_page(where.run.path / "evaluate"))
     where.page(comparison, comparison_markdown(judged.evaluation))
     return judged.decision.blessed

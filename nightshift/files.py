@@ -91,7 +91,7 @@ def _put_in_place(staging: Path, target: Path, replace: bool) -> None:
             os.rename(staging, target)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):
                     os.rename(old, target)
                 raise
             if not replace:

@@ -30,7 +30,7 @@ class ClassificationJudge:
         self._probabilities.append(probabilities)
 
     def judgement(self) -> Judgement:
-        """Accuracy, loss, mean recall; precision and recall a class; the confusion matrix; a ROC curve a class."""
+        """Accuracy, loss, mean recall of the classes there are; precision and recall a class; confusions; ROC curves."""
         from sklearn import metrics
 
         labels, probabilities = np.concatenate(self._labels), np.concatenate(self._probabilities)
@@ -44,7 +44,7 @@ class ClassificationJudge:
             metrics={
                 "accuracy": float(np.mean(answers == labels)),
                 "loss": float(-np.log(np.maximum(truth, 1e-12)).mean()),
-                "balanced_accuracy": float(recall.mean()),
+                "balanced_accuracy": float(recall[support > 0].mean()),
             },
             correct=answers == labels,
             confusion_matrix=metrics.confusion_matrix(labels, answers, labels=names),
@@ -52,6 +52,10 @@ class ClassificationJudge:
                 {"name": name, "count": int(s), "precision": float(p), "recall": float(r), "f1": float(f)}
                 for name, s, p, r, f in zip(self.classes, support, precision, recall, f1, strict=True)
             ],
-            roc=[roc_curve(name, labels == k, probabilities[:, k]) for k, name in enumerate(self.classes)],
+            roc=[
+                roc_curve(name, labels == k, probabilities[:, k])
+                for k, name in enumerate(self.classes)
+                if 0 < support[k] < len(labels)
+            ],
             gallery=self._gallery.arrays(),
         )

@@ -35,7 +35,12 @@ def decide(task: Task, candidate: Judgement, champion: Judgement | None, champio
     short += [
         f"recall of class {row['name']!r} {row['recall']:.4f} is below {task.class_floor:g}"
         for row in candidate.per_class
-        if row["recall"] < task.class_floor
+        if row["count"] and row["recall"] < task.class_floor
+    ]
+    short += [
+        f"class {row['name']!r} has no test images to hold its recall against {task.class_floor:g}"
+        for row in candidate.per_class
+        if task.class_floor and not row["count"]
     ]
     if short:
         return Decision(False, "; ".join(short))

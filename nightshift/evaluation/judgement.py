@@ -17,7 +17,7 @@ class Judgement:
         correct: bool [count], in the order of the test split.
         confusion_matrix: int [K, K], rows truth, columns answer; None where there are no classes.
         per_class: a row a class: name, count, precision, recall, f1.
-        roc: a curve each: positive, fpr, tpr, thresholds, auc.
+        roc: a curve each: positive, fpr, tpr, thresholds, auc; none for a class of no or of all test examples.
         gallery: arrays of pictures and answers for the report, those answered wrong first by loss.
     """
 
@@ -61,10 +61,11 @@ class Gallery:
     def add(self, correct: np.ndarray, losses: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
         """Look at a batch: bool [B], float [B] and what is to be kept of each example, [B, ...] each."""
         for index in np.flatnonzero(~correct):
-            self._wrong.append((float(losses[index]), {name: column[index] for name, column in columns.items()}))
+            # Copies: a view would keep its whole batch.
+            self._wrong.append((float(losses[index]), {name: column[index].copy() for name, column in columns.items()}))
         self._wrong = sorted(self._wrong, key=lambda entry: -entry[0])[: self.wrong]
         for index in np.flatnonzero(correct)[: max(0, self.right - len(self._right))]:
-            self._right.append({name: column[index] for name, column in columns.items()})
+            self._right.append({name: column[index].copy() for name, column in columns.items()})
 
     def arrays(self) -> dict[str, np.ndarray]:
         """wrong_NAME and right_NAME for every column."""
@@ -82,7 +83,7 @@ def roc_curve(positive: str, truth: np.ndarray, scores: np.ndarray, points: int 
 
     Args:
         positive: the class's name.
-        truth: bool [N].
+        truth: bool [N], both kinds in it.
         scores: float [N], higher for the class.
     """
     from sklearn import metrics

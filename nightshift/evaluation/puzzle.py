@@ -41,19 +41,19 @@ class PuzzleJudge:
         self._shuffled.append((np.zeros(len(moved), bool), batch.answers_to_originals["shuffled_probability"]))
 
     def judgement(self) -> Judgement:
-        """exact: solved; per_position: right slots; valid: permutations; shuffled_auc: in order or not."""
+        """exact: solved; per_position: right slots; valid: permutations; shuffled_auc: in order or not, if any is not."""
         exact, positions = np.concatenate(self._exact), np.concatenate(self._positions)
         truth, scores = (np.concatenate(column) for column in zip(*self._shuffled, strict=True))
-        curve = roc_curve("shuffled", truth, scores)
+        curves = [roc_curve("shuffled", truth, scores)] if truth.any() else []
         return Judgement(
             count=len(exact),
             metrics={
                 "exact": float(exact.mean()),
                 "per_position": float(positions.mean()),
                 "valid": float(np.concatenate(self._valid).mean()),
-                "shuffled_auc": curve["auc"],
-            },
+            }
+            | {"shuffled_auc": curve["auc"] for curve in curves},
             correct=exact,
-            roc=[curve],
+            roc=curves,
             gallery=self._gallery.arrays(),
         )

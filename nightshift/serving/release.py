@@ -107,12 +107,20 @@ def rollback(store: Store, model: str, client: Client, version: int = 0, tell: T
 
 
 def settle(store: Store, model: str, client: Client, tell: Tell = print) -> None:
-    """Finish or undo what a killed release left, and bring the server to what the ledger says."""
-    pending = store.state(model).pending
+    """Finish or undo what a killed release left, and bring the server to what the ledger says.
+
+    Raises:
+        ServingError: the server does not answer; nothing was recorded.
+    """
+    served, pending = serving_version(client, model), store.state(model).pending
     if pending and pending[1] == "approved":
         tell(f"finishing the release of {model} version {pending[0]}, which was interrupted")
-        _load_and_ask(store, model, pending[0], client, tell)  # the server may be another one than approved it
-        _promote(store, model, pending[0], client, tell)
+        try:
+            if served != pending[0]:  # the server may be another one than approved it
+                _load_and_ask(store, model, pending[0], client, tell)
+            _promote(store, model, pending[0], client, tell)
+        except ReleaseError as error:
+            tell(str(error))
     elif pending:
         store.ledger(model).append(Event("refused", pending[0], "its release was interrupted before it was approved"))
         tell(f"gave up {model} version {pending[0]}, whose release was interrupted")
