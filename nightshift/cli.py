@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Commands(click.Group):
+class InWords(click.Command):
     """A mistake that a person can mend ends with its message and exit code 1, not with a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -30,6 +30,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except NightshiftError as error:
             raise click.ClickException(str(error)) from error
+
+
+class Commands(InWords, click.Group):
+    """A group of such commands."""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -150,8 +154,9 @@ def solve(
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8500, show_default=True, help="Port of gRPC; 0 picks a free one.")
+@click.option("--until-stdin-closes", is_flag=True, help="Stop when the process that started this one ends.")
 @workspace_option
-def serve(host: str, port: int, workspace: str) -> None:
+def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> None:
     """Serve what has been released, over TensorFlow Serving's gRPC API, until stopped."""
     import logging
 
@@ -162,7 +167,8 @@ def serve(host: str, port: int, workspace: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     # The ledger says which version is stable before that version is loaded.
     options = ServerOptions(host=host, labels_for_unavailable=True)
-    run(Store(_workspace(workspace).models).server_config(), port, options)
+    config = Store(_workspace(workspace).models).server_config()
+    run(config, port, options, until_stdin_closes=until_stdin_closes)
 
 
 @main.command()

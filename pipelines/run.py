@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from nightshift.cli import training_options, workspace_option
-from nightshift.errors import NightshiftError
+from nightshift.cli import InWords, training_options, workspace_option
+from nightshift.errors import ConfigurationError, NightshiftError, ServingError
 from nightshift.serving.client import Client
 from nightshift.serving.examples import ask_examples
 from nightshift.serving.process import server_process
@@ -27,8 +27,10 @@ from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
 from pipelines.progress import Progress
 
+LOOPBACK = ("127.0.0.1", "localhost")
 
-@click.command()
+
+@click.command(cls=InWords)
 @click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
 @training_options
 @click.option("--data", default="", metavar="URI", help="Where the data are; each task's own if not given.")
@@ -53,6 +55,8 @@ def main(
     if model and len(tasks) > 1:
         raise click.UsageError("--model names one served model: give one TASK with it")
     place = Workspace(workspace_path(workspace))
+    for name in tasks:
+        Store(place.models).ledger(model or name)
     failed = False
     with _model_server(place, server or settings().server) as target:
         for name in tasks:
@@ -77,14 +81,23 @@ def main(
 
 @contextlib.contextmanager
 def _model_server(place: Workspace, target: str) -> Iterator[str]:
-    """The model server at `target`, or one of our own for as long as the run lasts."""
+    """The model server at `target`, or one of our own for as long as the run lasts.
+
+    Raises:
+        ConfigurationError: `target` is not HOST:PORT.
+        ServingError: none answers there, and it is not this machine.
+    """
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigurationError(f"server: found {target!r}, expected HOST:PORT")
     with Client(target, timeout=2, retries=0) as client:
         if client.ready():
             _tell(f"model server at {target}")
             yield target
             return
+    if host not in LOOPBACK:
+        raise ServingError(f"no model server answers at {target}")
     place.root.mkdir(parents=True, exist_ok=True)
-    port = target.rpartition(":")[2]
     log = place.root / "server.log"
     command = ["-m", "nightshift.cli", "serve", "--port", port, "--workspace", str(place.root)]
     with server_process(command, log=log) as started:

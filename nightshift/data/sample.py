@@ -33,9 +33,10 @@ def _records(dataset: Dataset, split: str) -> Iterator[bytes]:
     for shard in dataset.manifest.splits[split].shards:
         path = Path(dataset.path / shard.name)
         with open(path, "rb") as file:
+            left = path.stat().st_size
             while header := file.read(12):
-                length = struct.unpack("<Q", header[:8])[0]
-                content = file.read(length + 4)
-                if len(header) != 12 or len(content) != length + 4:
+                length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else left
+                left -= 12 + length + 4
+                if left < 0:
                     raise DataError(f"{path}: ends inside a record; prepare the dataset again")
-                yield content[:-4]
+                yield file.read(length + 4)[:-4]

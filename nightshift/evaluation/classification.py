@@ -30,7 +30,7 @@ class ClassificationJudge:
         self._probabilities.append(probabilities)
 
     def judgement(self) -> Judgement:
-        """Accuracy, loss, mean recall of the classes there are; precision and recall a class; confusions; ROC curves."""
+        """Accuracy, loss, mean recall; precision, recall and a ROC curve a class; the confusion matrix."""
         from sklearn import metrics
 
         labels, probabilities = np.concatenate(self._labels), np.concatenate(self._probabilities)

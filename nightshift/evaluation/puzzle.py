@@ -41,7 +41,7 @@ class PuzzleJudge:
         self._shuffled.append((np.zeros(len(moved), bool), batch.answers_to_originals["shuffled_probability"]))
 
     def judgement(self) -> Judgement:
-        """exact: solved; per_position: right slots; valid: permutations; shuffled_auc: in order or not, if any is not."""
+        """exact: solved; per_position: right slots; valid: permutations; shuffled_auc: in order or not."""
         exact, positions = np.concatenate(self._exact), np.concatenate(self._positions)
         truth, scores = (np.concatenate(column) for column in zip(*self._shuffled, strict=True))
         curves = [roc_curve("shuffled", truth, scores)] if truth.any() else []
@@ -52,7 +52,7 @@ class PuzzleJudge:
                 "per_position": float(positions.mean()),
                 "valid": float(np.concatenate(self._valid).mean()),
             }
-            | {"shuffled_auc": curve["auc"] for curve in curves},
+            | ({"shuffled_auc": curves[0]["auc"]} if curves else {}),
             correct=exact,
             roc=curves,
             gallery=self._gallery.arrays(),

@@ -7,6 +7,7 @@ loopback unless told otherwise, because whoever reaches it may have it load any 
 """
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -159,8 +160,15 @@ def _bind(server: Any, host: str, port: int) -> int:
         raise ConfigurationError(f"port: found {port} on {host}, which is taken or not this machine's") from error
 
 
-def serve(config: Any, port: int, options: ServerOptions) -> None:
+def serve(config: Any, port: int, options: ServerOptions, *, until_stdin_closes: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, in the main thread of a process.
+
+    Args:
+        config: a ModelServerConfig.
+        port: where to listen; 0 picks a free one.
+        options: how it runs.
+        until_stdin_closes: stop, too, when nobody holds the standard input open any more: a process that started this
+            one has ended, in whatever way.
 
     Raises:
         ConfigurationError: the configuration is refused or the port is taken.
@@ -168,6 +176,8 @@ def serve(config: Any, port: int, options: ServerOptions) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    if until_stdin_closes:
+        threading.Thread(target=_await_end_of_input, args=(stopping,), daemon=True).start()
     server = RunningServer(config, port, options)
     try:
         if server.wait_loaded(stopping):
@@ -175,6 +185,12 @@ def serve(config: Any, port: int, options: ServerOptions) -> None:
             stopping.wait()
     finally:
         server.stop()
+
+
+def _await_end_of_input(stopping: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    stopping.set()
 
 
 @click.command()
@@ -189,6 +205,7 @@ def serve(config: Any, port: int, options: ServerOptions) -> None:
 @click.option("--threads", default=ServerOptions.threads, show_default=True, help="Requests at once.")
 @click.option("--intra-op-threads", default=0, show_default=True, help="Threads an operation; 0: one a core.")
 @click.option("--inter-op-threads", default=0, show_default=True, help="Operations at once; 0: one a core.")
+@click.option("--until-stdin-closes", is_flag=True, help="Stop when the process that started this one ends.")
 def main(
     host: str,
     port: int,
@@ -201,6 +218,7 @@ def main(
     threads: int,
     intra_op_threads: int,
     inter_op_threads: int,
+    until_stdin_closes: bool,
 ) -> None:
     """Serve SavedModels over TensorFlow Serving's gRPC API."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -215,7 +233,7 @@ def main(
         inter_op_threads=inter_op_threads,
     )
     try:
-        serve(_config(model_config, model_name, model_base_path), port, options)
+        serve(_config(model_config, model_name, model_base_path), port, options, until_stdin_closes=until_stdin_closes)
     except NightshiftError as error:
         sys.exit(f"error: {error}")
 

@@ -20,10 +20,11 @@ STOP_SECONDS = 40.0
 def server_process(
     arguments: Sequence[str], *, log: Path | None = None, seconds: float = START_SECONDS
 ) -> Iterator[str]:
-    """Start a server and stop it at the end of the block.
+    """Start a server and stop it at the end of the block; it also ends if this process is killed.
 
     Args:
-        arguments: of this Python interpreter, for a command that prints "serving on HOST:PORT" when it is ready.
+        arguments: of this Python interpreter, for a command that prints "serving on HOST:PORT" when it is
+            ready and knows --until-stdin-closes.
         log: a file for what it logs; None: shown only if it does not start.
         seconds: to be ready.
 
@@ -33,10 +34,12 @@ def server_process(
     Raises:
         ServingError: it ended or was not ready in time; with the last lines of its log.
     """
-    command = [sys.executable, *arguments]
+    command = [sys.executable, *arguments, "--until-stdin-closes"]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
     with open(log, "ab") if log else tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, env=environment)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages, env=environment
+        )
         try:
             target = _address(process, seconds)
             if target is None:
@@ -71,5 +74,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout:
-        process.stdout.close()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()

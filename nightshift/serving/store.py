@@ -56,7 +56,9 @@ class Store:
         """
         path = self.root / model / str(version)
         if not path.is_dir():
-            raise StoreError(f"{path}: version {version} of model {model!r} is not in the store")
+            raise StoreError(
+                f"{path}: version {version} of model {model!r} is not there; is the server another store's?"
+            )
         return path
 
     @contextmanager

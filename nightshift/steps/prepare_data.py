@@ -8,7 +8,6 @@ from typing import Any
 from nightshift.data.manifest import MANIFEST_NAME, Dataset
 from nightshift.data.prepare import prepare
 from nightshift.data.sample import sample
-from nightshift.errors import StoreError
 from nightshift.files import write_npz
 from nightshift.provenance import recipe
 from nightshift.serving.card import read_card
@@ -56,16 +55,20 @@ def prepare_data(
         server: HOST:PORT of the model server.
 
     Raises:
-        NightshiftError: a name, a setting or the data cannot be used, or the server does not answer.
+        NightshiftError: a name, a setting or the data cannot be used, the server does not answer, or what it serves
+            is not in this workspace.
     """
     with run.step("prepare_data") as step:
         chosen = task_of(task)
         changed = chosen.preset(preset, settings)
         with Client(server) as client:
             version = serving_version(client, model)
+        store = Store(workspace.models)
+        if version:
+            store.version_path(model, version)  # a server of another store is found out now, not after the training
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
         key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
-        due, reason = _training_due(Store(workspace.models), model, version, key)
+        due, reason = _training_due(store, model, version, key)
         step.figures = {
             "task": task,
             "model": model,
@@ -92,10 +95,6 @@ def _training_due(store: Store, model: str, version: int, key: str) -> tuple[boo
     """Whether the serving version was made by another recipe than this one."""
     if not version:
         return True, f"nothing serves as {model} yet"
-    try:
-        served = read_card(store.version_path(model, version))["recipe_key"]
-    except StoreError as error:
-        return True, f"version {version} of {model} serves, its recipe is not known: {error}"
-    if served == key:
+    if read_card(store.version_path(model, version))["recipe_key"] == key:
         return False, f"nothing to do: version {version} of {model} serves, made from the same data, settings and code"
     return True, f"version {version} of {model} serves, made from other data, settings or code"

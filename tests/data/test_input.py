@@ -1,0 +1,140 @@
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import synthetic
+import tensorflow as tf
+
+from nightshift.data import input as pipeline
+from nightshift.data.input import Batch, evaluation_batches, training_batches
+from nightshift.data.manifest import Dataset
+from nightshift.data.prepare import prepare
+from nightshift.workspace import Workspace
+
+BATCH = 50
+WHOLE = 540 // BATCH
+
+
+@pytest.fixture(params=["in memory", "block by block"])
+def dataset(request, corners, monkeypatch) -> Dataset:
+    if request.param == "block by block":
+        monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+        monkeypatch.setattr(pipeline, "SHUFFLE_BLOCK", 128)
+    return corners
+
+
+def transform(batch: Batch, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return batch["id"], tf.fill(tf.shape(batch["id"]), epoch)
+
+
+def batches(dataset: Dataset, epochs: range, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    made = training_batches(dataset, batch_size=BATCH, epochs=epochs, seed=seed, transform=transform)
+    return [(ids.numpy(), epoch.numpy()) for ids, epoch in made]
+
+
+def identifiers(dataset: Dataset) -> list[int]:
+    return [int(number) for batch in evaluation_batches(dataset, "train", 100) for number in batch["id"]]
+
+
+def test_an_epoch_has_each_example_once_but_for_the_remainder(dataset):
+    made = batches(dataset, range(3))
+    assert [len(ids) for ids, _ in made] == [BATCH] * (3 * WHOLE)
+    for epoch in range(3):
+        part = made[epoch * WHOLE : (epoch + 1) * WHOLE]
+        assert {int(number) for _, numbers in part for number in numbers} == {epoch}
+        seen = np.concatenate([ids for ids, _ in part]).tolist()
+        assert len(set(seen)) == WHOLE * BATCH
+        assert set(seen) <= set(identifiers(dataset))
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own(dataset):
+    first, second = (np.concatenate([ids for ids, _ in batches(dataset, range(e, e + 1))]) for e in (0, 1))
+    other_seed = np.concatenate([ids for ids, _ in batches(dataset, range(1), seed=1)])
+    place = {int(number): index for index, number in enumerate(identifiers(dataset))}
+    orders = [np.array([place[int(number)] for number in ids]) for ids in (first, second, other_seed)]
+    for one, another in ((0, 1), (0, 2), (1, 2)):
+        assert (orders[one] == orders[another]).mean() < 0.05
+    for order in orders:
+        assert (np.diff(order) == 1).mean() < 0.05
+
+
+def test_the_remainder_is_another_one_every_epoch(corners):
+    left_out = [
+        set(identifiers(corners)) - {int(n) for ids, _ in batches(corners, range(e, e + 1)) for n in ids}
+        for e in (0, 1)
+    ]
+    assert len(left_out[0]) == len(left_out[1]) == 540 - WHOLE * BATCH
+    assert left_out[0] != left_out[1]
+
+
+def test_a_later_start_goes_on_as_it_would_have(dataset):
+    whole, resumed = batches(dataset, range(4)), batches(dataset, range(2, 4))
+    for (ids, epoch), (ids_again, epoch_again) in zip(whole[2 * WHOLE :], resumed, strict=True):
+        assert ids.tolist() == ids_again.tolist()
+        assert epoch.tolist() == epoch_again.tolist()
+
+
+def test_images_and_labels_stay_with_their_examples(dataset):
+    truth = {
+        int(number): (image.tobytes(), int(label))
+        for batch in evaluation_batches(dataset, "train", 100)
+        for number, image, label in zip(*(batch[name].numpy() for name in ("id", "image", "label")), strict=True)
+    }
+    made = training_batches(
+        dataset,
+        batch_size=BATCH,
+        epochs=range(1),
+        seed=0,
+        transform=lambda batch, epoch: (batch["image"], (batch["id"], batch["label"])),
+    )
+    for images, (ids, labels) in made:
+        for image, number, label in zip(images.numpy(), ids.numpy(), labels.numpy(), strict=True):
+            assert truth[int(number)] == (image.tobytes(), label)
+
+
+def copied(dataset: Dataset, folder) -> Dataset:
+    shutil.copytree(dataset.path, folder / "dataset")
+    return Dataset.open(folder / "dataset")
+
+
+def test_a_small_split_is_read_once(corners, tmp_path):
+    dataset = copied(corners, tmp_path)
+    made: Iterator = iter(training_batches(dataset, batch_size=540, epochs=range(200), seed=0, transform=transform))
+    next(made)
+    for path in dataset.shards("train"):
+        path.unlink()
+    assert sum(1 for _ in made) == 199
+
+
+def test_blocks_need_not_be_whole_batches_nor_fill_the_split(corners, monkeypatch):
+    monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+    for block in (1, 33, 1000):
+        monkeypatch.setattr(pipeline, "SHUFFLE_BLOCK", block)
+        ids = np.concatenate([ids for ids, _ in batches(corners, range(1))])
+        assert len(set(ids.tolist())) == WHOLE * BATCH
+
+
+def test_shards_are_read_in_another_order_every_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr("nightshift.data.shards.SHARD_BYTES", 20_000)
+    monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+    monkeypatch.setattr(pipeline, "SHUFFLE_BLOCK", 50)
+    np.savez(tmp_path / "corners.npz", allow_pickle=False, **synthetic.corners(600, 8))
+    dataset = prepare(synthetic.CORNERS, str(tmp_path / "corners.npz"), Workspace(tmp_path))
+    assert len(dataset.shards("train")) > 3
+    place = {number: index for index, number in enumerate(identifiers(dataset))}
+    first = [{place[int(number)] // 100 for number in batches(dataset, range(e, e + 1))[0][0]} for e in range(8)]
+    assert len({frozenset(shards) for shards in first}) > 2
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_evaluation_has_every_example_once_in_the_order_of_the_files(corners, split):
+    made = list(evaluation_batches(corners, split, 33))
+    files = [str(path) for path in corners.shards(split)]
+    stored = [
+        tf.train.Example.FromString(record.numpy()).features.feature["id"].int64_list.value[0]
+        for record in tf.data.TFRecordDataset(files)
+    ]
+    assert [int(number) for batch in made for number in batch["id"]] == stored
+    assert [len(batch["id"]) for batch in made[:-1]] == [33] * (len(made) - 1)
+    assert {batch["image"].dtype for batch in made} == {tf.uint8}
