@@ -65,7 +65,7 @@ def train_and_deploy(
             )
             .set_display_name("Prepare data")
             .set_caching_options(False)
-            .set_retry(num_retries=1, backoff_duration="10s")
+            .set_retry(num_retries=1, backoff_duration="5s")
         )
         with dsl.If(prepared.outputs["Output"] == True, name="something to train"):  # noqa: E712  a comparison for kfp
             trained = (
@@ -83,7 +83,7 @@ def train_and_deploy(
                 )
                 .set_display_name("Train")
                 .set_caching_options(False)
-                .set_retry(num_retries=2, backoff_duration="10s")
+                .set_retry(num_retries=2, backoff_duration="5s")
                 .set_cpu_limit(cpu)
                 .set_memory_limit(memory)
                 .set_accelerator_type("nvidia.com/gpu")
@@ -105,6 +105,7 @@ def train_and_deploy(
                 )
                 .set_display_name("Evaluate")
                 .set_caching_options(False)
+                .set_retry(num_retries=1, backoff_duration="5s")
             )
             with dsl.If(judged.outputs["Output"] == True, name="good enough"):  # noqa: E712
                 exported = (
@@ -120,6 +121,7 @@ def train_and_deploy(
                     )
                     .set_display_name("Export")
                     .set_caching_options(False)
+                    .set_retry(num_retries=1, backoff_duration="5s")
                 )
                 deploy(
                     task=task,

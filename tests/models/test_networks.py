@@ -32,7 +32,7 @@ def test_the_network_for_digits_is_small():
 @pytest.mark.parametrize(("name", "preset"), PRESETS)
 def test_a_network_goes_from_uint8_images_to_float32_logits_for_any_batch(name, preset):
     model = network(name, preset)
-    assert model.input.dtype == "uint8"
+    assert model.inputs[0].dtype == "uint8"
     for count in (1, 3):
         images = np.random.default_rng(0).integers(0, 256, (count, *task(name).image_shape), np.uint8)
         logits = model(tf.constant(images), training=False)
@@ -60,7 +60,7 @@ def test_a_model_of_mixed_precision_still_answers_float32():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         for name, preset in PRESETS:
-            assert network(name, preset).output.dtype == "float32"
+            assert network(name, preset).outputs[0].dtype == "float32"
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
