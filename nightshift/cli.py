@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nightshift import __version__
-from nightshift.errors import NightshiftError
+from nightshift.errors import NightshiftError, ServingError
 from nightshift.settings import DEFAULT_WORKSPACE, settings, workspace_path
 
 if TYPE_CHECKING:
@@ -77,13 +77,17 @@ def _workspace(parameter: str) -> "Workspace":
 def predict(model: str, images: tuple[Path, ...], server: str, timeout: float, as_json: bool) -> None:
     """Ask a classifier which class each picture (JPEG or PNG) shows."""
     from nightshift.serving.ask import classify
-    from nightshift.serving.client import Client
+    from nightshift.serving.client import Client, ServerRefusedError
     from nightshift.serving.pictures import read_file
 
     files = [read_file(path) for path in images]
     with Client(server, timeout=timeout) as client:
         for path, content in zip(images, files, strict=True):
-            answer = classify(client, model, [content])[0]
+            try:
+                answer = classify(client, model, [content])[0]
+            except ServerRefusedError as refusal:
+                # Below the first line TensorFlow tells where in its graph that was.
+                raise ServingError(f"{path}: {str(refusal).splitlines()[0]}") from refusal
             if as_json:
                 click.echo(json.dumps({"image": str(path)} | vars(answer), ensure_ascii=False))
             else:

@@ -1,5 +1,6 @@
 """The export step: a trained network becomes a SavedModel, complete, described and proven equal through a server."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ def export(
     functions = signatures(network, problem, task)
     golden = _golden(functions, _inputs(problem, dataset, seed))
     with exclusive_lock(target.parent / f"{target.name}.lock", waiting=lambda words: progress(0, words)):
+        for leftover in target.parent.glob(f".{target.name}.*.partial"):  # its writer is dead: the lock is ours
+            shutil.rmtree(leftover)
         with staged_directory(target, replace=True) as staging:
             progress(0.2, "writing the SavedModel")
             archive = ExportArchive()

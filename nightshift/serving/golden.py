@@ -63,7 +63,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the file by name, strings put together."""
     with open(path, "rb") as file:  # NumPy itself leaves a damaged file open
         archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
+        if not isinstance(archive, np.lib.npyio.NpzFile) or archive.zip is None:
             raise ValueError("expected an archive of arrays")
         size = sum(entry.file_size for entry in archive.zip.infolist())
         if size > MAX_BYTES:

@@ -54,16 +54,19 @@ def server_process(
 def _address(process: subprocess.Popen[bytes], seconds: float) -> str | None:
     """HOST:PORT from the line that the server prints when it is ready."""
     assert process.stdout is not None
-    deadline = time.monotonic() + seconds
+    deadline, said = time.monotonic() + seconds, b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
             if selector.select(left):
-                line = process.stdout.readline().decode()
-                if line.startswith("serving on "):
-                    return line.split()[-1]
-                if not line:
+                # Not readline: a line that waits in its buffer would not wake the selector.
+                chunk = os.read(process.stdout.fileno(), 4096)
+                if not chunk:
                     return None
+                *lines, said = (said + chunk).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"serving on "):
+                        return line.decode().split()[-1]
     return None
 
 

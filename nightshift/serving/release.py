@@ -111,8 +111,11 @@ def settle(store: Store, model: str, client: Client, tell: Tell = print) -> None
 
     Raises:
         ServingError: the server does not answer; nothing was recorded.
+        StoreError: it serves the model from another store, whose models this one's list would put out.
     """
     served, pending = serving_version(client, model), store.state(model).pending
+    if served:
+        store.version_path(model, served)
     if pending and pending[1] == "approved":
         tell(f"finishing the release of {model} version {pending[0]}, which was interrupted")
         try:
@@ -125,7 +128,8 @@ def settle(store: Store, model: str, client: Client, tell: Tell = print) -> None
         store.ledger(model).append(Event("refused", pending[0], "its release was interrupted before it was approved"))
         tell(f"gave up {model} version {pending[0]}, whose release was interrupted")
     # Always: a killed release may have left the server with a version too many under the right label.
-    client.reload(store.server_config())
+    if store.models():
+        client.reload(store.server_config())
 
 
 def _load_and_ask(store: Store, model: str, version: int, client: Client, tell: Tell) -> None:

@@ -50,6 +50,6 @@ def _ask(
 
 
 def _by_class(answers: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Classes, [B, K], in the order of their names instead of their scores: rounding may swap two that are all but equal."""
+    """Classes and scores, [B, K], by name: ranked by score, rounding may swap two that are all but equal."""
     order = np.argsort(answers["classes"], axis=1)
     return {name: np.take_along_axis(array, order, axis=1) for name, array in answers.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nightshift.errors import StoreError
-from nightshift.files import exclusive_lock, sha256_of, staged_directory
+from nightshift.files import exclusive_lock, remove_stale_partials, sha256_of, staged_directory
 from nightshift.serving.card import read_card
 from nightshift.serving.config import model_config, server_config
 from nightshift.serving.ledger import Event, Ledger, State
@@ -85,8 +85,7 @@ class Store:
         check_manifest(saved_model)
         facts = _facts(saved_model)
         ledger, version = self.ledger(model), self._fresh(model)
-        for leftover in (self.root / model).glob(".*.partial"):  # whoever wrote it is dead: the store is locked
-            shutil.rmtree(leftover)
+        remove_stale_partials(self.root / model, older_than=0)  # their writers are dead: the store is locked
         with staged_directory(self.root / model / str(version)) as staging:
             shutil.copytree(saved_model, staging, dirs_exist_ok=True)
             check_manifest(staging)

@@ -49,7 +49,7 @@ class Preset:
         patience: stop after so many epochs without a better validation score; 0 never stops.
         augmentation: random changes of the training images.
         precision: `float32`, or `mixed_bfloat16` (float32 weights, bfloat16 arithmetic).
-        jit_compile: compile the training step with XLA.
+        jit_compile: compile the training step with XLA, where one device trains.
     """
 
     network: str

@@ -1,5 +1,7 @@
 """Where a training runs: one device, or all the GPUs of this machine."""
 
+from functools import cache
+
 import tensorflow as tf
 
 
@@ -14,4 +16,10 @@ def strategy(devices: list[str] | None = None) -> tf.distribute.Strategy:
     """
     if devices is None:
         devices = [f"GPU:{index}" for index, _ in enumerate(tf.config.list_physical_devices("GPU"))]
-    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
+    return _mirrored(tuple(devices)) if len(devices) > 1 else tf.distribute.get_strategy()
+
+
+@cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One a process: the collectives of a second one would take up the keys of the first, of other shapes."""
+    return tf.distribute.MirroredStrategy(devices)

@@ -4,7 +4,8 @@ Keras 3's own `fit` stops at one host; this one is built around `strategy.run` a
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,8 @@ def fit(
     strategy = strategy or devices.strategy()
     steps = _steps_an_epoch(preset, dataset, strategy)
     keras.utils.set_random_seed(seed)
-    keras.mixed_precision.set_global_policy(preset.precision)
     problem = problem_of(task, tuple(dataset.manifest.classes))
-    with strategy.scope():
+    with strategy.scope(), _precision(preset.precision):
         model = networks.build(preset.network, task.image_shape, problem.outputs, preset.network_options)
         optimizer = optimizer_of(preset, steps * preset.epochs)
         optimizer.build(model.trainable_variables)
@@ -99,6 +99,7 @@ def fit(
         following.on_epoch_begin(state.epoch)
         loss, score = _train_epoch(train, batches, steps, preset, state.epoch, progress, following)
         validation_loss, validation_score = _validate(validate, held_out)
+        _check_finite("validation loss", validation_loss, preset, state.epoch)
         state.epoch += 1
         # Of equal scores, likely on a small validation split, the lower loss is the better.
         if (validation_score, -validation_loss) > (state.best_score, -state.best_loss):
@@ -115,6 +116,17 @@ def fit(
     model.set_weights(best)
     stopped = "every epoch done" if state.epoch == preset.epochs else f"no better in {preset.patience} epochs"
     return Trained(model, state, stopped)
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """The dtype policy of the layers built in the block: Keras has one for the whole process."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def _steps_an_epoch(preset: Preset, dataset: Dataset, strategy: tf.distribute.Strategy) -> int:
@@ -161,15 +173,19 @@ def _train_epoch(
             continue
         told, seen = time.monotonic(), (step + 1) * preset.batch_size
         loss, score = (total / seen).numpy()
-        if not np.isfinite(loss):
-            raise ConfigurationError(
-                f"the loss is {loss} in epoch {epoch + 1}; learning_rate {preset.learning_rate} may be too high"
-            )
+        _check_finite("loss", loss, preset, epoch)
         progress(
             (epoch + (step + 1) / steps) / preset.epochs,
             f"epoch {epoch + 1} of {preset.epochs}: loss {loss:.4f}",
         )
     return float(loss), float(score)
+
+
+def _check_finite(name: str, loss: float, preset: Preset, epoch: int) -> None:
+    if not np.isfinite(loss):
+        raise ConfigurationError(
+            f"the {name} is {loss} in epoch {epoch + 1}; learning_rate {preset.learning_rate} may be too high"
+        )
 
 
 def _validate(validate: Step, batches: tf.data.Dataset) -> tuple[float, float]:
@@ -195,7 +211,7 @@ def _row(
         task.score: score,
         "validation_loss": validation_loss,
         f"validation_{task.score}": validation_score,
-        "learning_rate": float(optimizer.learning_rate),
+        "learning_rate": float(tf.convert_to_tensor(optimizer.learning_rate)),
         "seconds": state.seconds,
         "cpu_seconds": state.cpu_seconds,
     }

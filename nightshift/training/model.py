@@ -32,11 +32,14 @@ class TrainedModel:
         Raises:
             WorkspaceError: the training is not finished, or the model is not the one that was written.
         """
-        file = path / DESCRIPTION
-        if not file.exists():
-            raise WorkspaceError(f"{file}: not there; the training has not finished")
-        description = json.loads(file.read_text())
-        if sha256_of(path / WEIGHTS) != description["sha256"]:
+        try:
+            description = json.loads((path / DESCRIPTION).read_text())
+            found = sha256_of(path / WEIGHTS)
+        except FileNotFoundError as error:
+            raise WorkspaceError(f"{error.filename}: not there; the training has not finished") from None
+        except ValueError as error:
+            raise WorkspaceError(f"{path / DESCRIPTION}: cannot be read: {error}") from None
+        if found != description["sha256"]:
             raise WorkspaceError(f"{path / WEIGHTS}: its SHA-256 is not the one in {DESCRIPTION}")
         return cls(path, description)
 

@@ -24,8 +24,6 @@ def training_step(
         sums over the batch, float32 [2]: loss and score.
     """
 
-    # A tf.function inside strategy.run would be traced anew for each replica; compiled whole, XLA sees it all.
-    @tf.function(jit_compile=preset.jit_compile)
     def replica_step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             logits = model(inputs, training=True)
@@ -35,9 +33,13 @@ def training_step(
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(problem.score(targets, logits))])
 
+    # XLA cannot compile it for several devices: it refuses the variables of the others.
+    compiled = preset.jit_compile and strategy.num_replicas_in_sync == 1
+    run = tf.function(replica_step, jit_compile=True) if compiled else replica_step
+
     @tf.function
     def step(batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        return strategy.reduce("SUM", strategy.run(replica_step, args=batch), axis=None)
+        return strategy.reduce("SUM", strategy.run(run, args=batch), axis=None)
 
     return step
 
@@ -45,7 +47,6 @@ def training_step(
 def validation_step(strategy: tf.distribute.Strategy, model: keras.Model, problem: Problem) -> Step:
     """A function of one global batch that sums, float32 [3]: loss, score and number of examples."""
 
-    @tf.function(reduce_retracing=True)
     def replica_step(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         logits = model(inputs, training=False)
         losses = problem.loss(targets, logits, 0.0)

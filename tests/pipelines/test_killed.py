@@ -79,9 +79,14 @@ def finished_epochs(workspace):
 
 
 def reached(workspace, run_path, step):
-    """Whether the run works at the step; in training, whether an epoch is behind it too."""
-    state = status(run_path, step).get("state")
-    return state in ("running", "succeeded") and (step != "train" or finished_epochs(workspace) > 0)
+    """Whether the run works at the step and has written something that has to be dealt with."""
+    in_the_middle = {
+        "prepare_data": lambda: list(workspace.datasets.glob(".*.partial")),
+        "train": lambda: finished_epochs(workspace) > 0,
+        "export": lambda: list(workspace.checkpoints.glob("*/saved_model/.*.partial/saved_model.pb")),
+        "deploy": lambda: Store(workspace.models).state("digits").pending,
+    }.get(step, lambda: True)
+    return status(run_path, step) and in_the_middle()
 
 
 @pytest.mark.parametrize("group", [True, False], ids=["with its steps", "its steps live on"])

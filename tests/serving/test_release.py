@@ -1,6 +1,7 @@
 """Releases and rollbacks on a running server: whatever goes wrong, `stable` names a version that was proven."""
 
 import contextlib
+import itertools
 import json
 import shutil
 import signal
@@ -239,6 +240,24 @@ def test_nothing_is_published_when_no_server_answers(store, times):
     assert store.models() == []
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store, folder, client: release(store, "m", folder, client),
+        lambda store, folder, client: rollback(store, "m", client),
+    ],
+    ids=["release", "rollback"],
+)
+def test_the_server_of_another_store_is_left_alone(store, client, times, tmp_path, act):
+    release(store, "m", times(2), client)
+    other = Store(tmp_path / "other")
+    with hammering(client), pytest.raises(StoreError, match="is not there; is the server another store's"):
+        act(other, times(3), client)
+    with hammering(client), pytest.raises(ReleaseError, match="before: none"):
+        rollback(other, "unknown", client)
+    assert other.models() == []
+
+
 # Rolling back
 
 
@@ -311,7 +330,7 @@ def test_no_request_fails_and_none_is_answered_by_something_unproven(store, clie
     factors = [factor for _, factor in answers]
     assert set(factors) <= {2, 3, 4, 5}
     assert len(set(answers)) == len({version for version, _ in answers}), "a version answers one way only"
-    changes = [factors[0]] + [b for a, b in zip(factors, factors[1:], strict=False) if a != b]
+    changes = [factors[0]] + [b for a, b in itertools.pairwise(factors) if a != b]
     assert changes == [f for f in (2, 3, 4, 5, 4) if f in changes] or changes == [2, 3, 4, 5, 4]
 
 
@@ -397,7 +416,7 @@ def test_a_killed_release_is_settled_on_a_server_that_was_started_since(store, s
     consistent(store, client)
 
 
-@pytest.mark.parametrize("number", RELEASE_STEPS)
+@pytest.mark.parametrize("number", RELEASE_STEPS[:-1])  # with nothing released there is nothing to settle
 def test_a_killed_first_release_too(store, client, times, number):
     assert killed(store, client.target, "after", number, times(2))
     release(store, "m", times(3), client)

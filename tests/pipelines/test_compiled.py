@@ -1,0 +1,116 @@
+"""The YAML that is uploaded in the Kubeflow UI."""
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from kfp import components
+
+from nightshift.tasks.registry import tasks
+from pipelines.compile import FOLDER, PIPELINES, main, package
+
+STEPS = {"prepare-data", "train", "evaluate", "export", "deploy", "report"}
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return list(yaml.safe_load_all((FOLDER / "train_and_deploy.yaml").read_text()))
+
+
+@pytest.fixture(scope="module")
+def specification(documents):
+    return documents[0]
+
+
+@pytest.fixture(scope="module")
+def steps(specification):
+    """Every task that runs a container, by name."""
+    dags = [specification["root"], *specification["components"].values()]
+    found = {name: task for dag in dags for name, task in dag.get("dag", {}).get("tasks", {}).items()}
+    return {name: task for name, task in found.items() if name in STEPS}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_committed_file_is_what_the_sources_say(name):
+    assert (FOLDER / f"{name}.yaml").read_text() == package(name), "stale; run `make compile`"
+
+
+def test_every_committed_file_belongs_to_a_pipeline():
+    assert {path.stem for path in FOLDER.iterdir()} == set(PIPELINES)
+
+
+def test_the_command_writes_the_same(tmp_path):
+    result = CliRunner().invoke(main, ["-o", str(tmp_path / "new")])
+    assert result.exit_code == 0
+    for name in PIPELINES:
+        assert (tmp_path / "new" / f"{name}.yaml").read_text() == package(name)
+
+
+def test_kfp_accepts_it():
+    loaded = components.load_component_from_file(str(FOLDER / "train_and_deploy.yaml"))
+    assert loaded.name == "train-and-deploy"
+
+
+def test_every_step_is_there_and_none_is_cached(steps):
+    assert steps.keys() == STEPS
+    for task in steps.values():
+        assert not task.get("cachingOptions", {}).get("enableCache", False)
+
+
+def test_every_step_has_a_name_for_people(steps):
+    names = {task["taskInfo"]["name"] for task in steps.values()}
+    assert names == {"Prepare data", "Train", "Evaluate", "Export", "Deploy", "Report"}
+
+
+def test_the_report_is_the_exit_handler(steps):
+    assert steps["report"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    assert {name for name, task in steps.items() if "strategy" in task.get("triggerPolicy", {})} == {"report"}
+
+
+def test_a_failed_step_is_tried_again_where_that_helps(steps):
+    tries = {name: task.get("retryPolicy", {}).get("maxRetryCount", 0) for name, task in steps.items()}
+    assert tries == {"prepare-data": 1, "train": 2, "evaluate": 1, "export": 1, "deploy": 0, "report": 0}
+
+
+def container(specification, name):
+    return specification["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+
+
+def test_the_train_step_asks_for_its_gpus_cpu_and_memory(specification):
+    resources = container(specification, "train")["resources"]
+    assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert "gpus" in resources["accelerator"]["resourceCount"]
+    assert "cpu" in resources["resourceCpuLimit"]
+    assert "memory" in resources["resourceMemoryLimit"]
+    for other in STEPS - {"train"}:
+        assert "accelerator" not in container(specification, other).get("resources", {})
+
+
+def test_the_train_step_has_shared_memory(documents):
+    (mount,) = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]["emptyDirMounts"]
+    assert (mount["mountPath"], mount["medium"], mount["sizeLimit"]) == ("/dev/shm", "Memory", "2Gi")
+
+
+def test_no_step_installs_packages_when_it_starts(specification):
+    for name in STEPS:
+        assert "pip install" not in json.dumps(container(specification, name)["command"])
+
+
+def test_all_steps_run_in_one_image(specification):
+    assert len({container(specification, name)["image"] for name in STEPS}) == 1
+
+
+def test_the_run_form_lists_the_tasks_and_needs_no_answer(specification):
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    assert parameters["task"]["literals"] == sorted(tasks())
+    assert parameters["task"]["defaultValue"] in tasks()
+    assert all("defaultValue" in parameter for parameter in parameters.values())
+
+
+def test_it_can_be_uploaded(specification):
+    assert specification["schemaVersion"] == "2.1.0"
+    name = specification["pipelineInfo"]["name"]
+    assert name == name.lower()
+    assert len(name) <= 128
+    json.dumps(specification, allow_nan=False)
