@@ -8,6 +8,7 @@ from typing import Any
 from nightshift.data.manifest import MANIFEST_NAME, Dataset
 from nightshift.data.prepare import prepare
 from nightshift.data.sample import sample
+from nightshift.errors import ConfigurationError
 from nightshift.files import write_npz
 from nightshift.provenance import recipe
 from nightshift.serving.card import read_card
@@ -59,6 +60,8 @@ def prepare_data(
             is not in this workspace.
     """
     with run.step("prepare_data") as step:
+        if not 0 <= seed < 1 << 32:
+            raise ConfigurationError(f"seed: found {seed}, expected 0 to {(1 << 32) - 1}")
         chosen = task_of(task)
         changed = chosen.preset(preset, settings)
         with Client(server) as client:
