@@ -14,6 +14,11 @@ from nightshift.data.prepare import prepare
 from nightshift.workspace import Workspace
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
 @pytest.fixture(scope="session")
 def corners(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """540 training, 60 validation and 200 test images of `synthetic.CORNERS`."""

@@ -50,12 +50,14 @@ class State:
         pending: a version published or approved and not yet promoted or refused, with the kind of its last event.
         published: facts a version.
         refused: version -> reason, rolled back ones included.
+        rolled_back: versions that served until a person took them back.
     """
 
     serving: tuple[int, ...] = ()
     pending: tuple[int, str] | None = None
     published: dict[int, dict[str, Any]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
+    rolled_back: frozenset[int] = frozenset()
 
     @property
     def stable(self) -> int:
@@ -69,12 +71,14 @@ def fold(events: Sequence[Event]) -> State:
     pending: tuple[int, str] | None = None
     published: dict[int, dict[str, Any]] = {}
     refused: dict[int, str] = {}
+    rolled_back: set[int] = set()
     for event in events:
         if event.kind in ("published", "approved"):
             pending = (event.version, event.kind)
             published.setdefault(event.version, event.facts)
         elif event.kind == "rolled_back":
             while serving and serving[-1] != event.version:
+                rolled_back.add(serving[-1])
                 refused[serving.pop()] = f"rolled back: {event.reason}"
             if not serving:
                 serving.append(event.version)
@@ -84,7 +88,7 @@ def fold(events: Sequence[Event]) -> State:
                 serving.append(event.version)
             else:
                 refused[event.version] = event.reason
-    return State(tuple(serving), pending, published, refused)
+    return State(tuple(serving), pending, published, refused, frozenset(rolled_back))
 
 
 @dataclass(frozen=True)

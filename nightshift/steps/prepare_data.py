@@ -71,7 +71,7 @@ def prepare_data(
             store.version_path(model, version)  # a server of another store is found out now, not after the training
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
         key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
-        due, reason = _training_due(store, model, version, key)
+        due, reason = training_due(store, model, version, key)
         step.figures = {
             "task": task,
             "model": model,
@@ -94,8 +94,15 @@ def prepare_data(
     return Prepared(dataset, due, reason)
 
 
-def _training_due(store: Store, model: str, version: int, key: str) -> tuple[bool, str]:
-    """Whether the serving version was made by another recipe than this one."""
+def training_due(store: Store, model: str, version: int, key: str) -> tuple[bool, str]:
+    """Whether this recipe made neither the serving version nor one that was rolled back."""
+    state = store.state(model)
+    for taken_back in sorted(state.rolled_back, reverse=True):
+        if state.published[taken_back].get("recipe") == key:
+            return False, (
+                f"nothing to do: version {taken_back} of {model}, made from the same data, settings and code, was "
+                "rolled back; other data or settings, or another seed, make another"
+            )
     if not version:
         return True, f"nothing serves as {model} yet"
     if read_card(store.version_path(model, version))["recipe_key"] == key:

@@ -1,0 +1,30 @@
+"""Whether there is anything to train."""
+
+from nightshift.serving.ledger import Event
+from nightshift.serving.store import Store
+from nightshift.steps.prepare_data import training_due
+
+
+def store_with(tmp_path, *events):
+    store = Store(tmp_path / "models")
+    for event in events:
+        store.ledger("digits").append(event)
+    return store
+
+
+def test_nothing_served_yet_is_a_reason_to_train(tmp_path):
+    assert training_due(store_with(tmp_path), "digits", 0, "recipe") == (True, "nothing serves as digits yet")
+
+
+def test_a_recipe_whose_model_was_rolled_back_is_not_trained_again(tmp_path):
+    events = [
+        Event("published", 1, facts={"recipe": "old"}),
+        Event("promoted", 1),
+        Event("published", 2, facts={"recipe": "new"}),
+        Event("promoted", 2),
+        Event("rolled_back", 1, "from version 2"),
+    ]
+    due, reason = training_due(store_with(tmp_path, *events), "digits", 1, "new")
+    assert not due
+    assert "version 2 of digits" in reason
+    assert "rolled back" in reason
