@@ -29,6 +29,7 @@ class Recipe:
 
     Attributes:
         task: name.
+        score: the metric that chooses the best epoch.
         preset: name.
         settings: of the preset, changes included.
         seed: of weights, order and random changes.
@@ -38,6 +39,7 @@ class Recipe:
     """
 
     task: str
+    score: str
     preset: str
     settings: Mapping[str, Any]
     seed: int
@@ -56,6 +58,7 @@ def recipe(task: Task, preset_name: str, preset: Preset, seed: int, dataset: str
     """The recipe of a training on the dataset of that fingerprint."""
     return Recipe(
         task=task.name,
+        score=task.score,
         preset=preset_name,
         settings=preset.settings(),
         seed=seed,

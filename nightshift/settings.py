@@ -41,3 +41,15 @@ def workspace_path(parameter: str = "") -> Path:
     if "://" in name:
         raise ConfigurationError(f"workspace: found {name!r}, expected the path of a folder")
     return Path(name).expanduser().resolve()
+
+
+def address(text: str) -> str:
+    """HOST:PORT, as given.
+
+    Raises:
+        ConfigurationError: it is not that, or the port is none.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 1 << 16:
+        raise ConfigurationError(f"server: found {text!r}, expected HOST:PORT with a port from 1 to 65535")
+    return text

@@ -7,6 +7,7 @@ models/                     the serving store
 cache/                      downloads
 """
 
+import itertools
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from nightshift.errors import NightshiftError, WorkspaceError
 from nightshift.files import write_json
 
 STEPS = ("prepare_data", "train", "evaluate", "export", "deploy", "report")
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,43 @@ class Workspace:
             raise WorkspaceError(f"run id {run_id!r}: expected letters, digits, '-', '_' and '.'")
         return Run(self.root / "runs" / run_id)
 
+    def new_run(self, name: str) -> "Run":
+        """Make the folder of a run of that name, or of NAME-2, NAME-3 ... where there is one already.
+
+        Raises:
+            WorkspaceError: `name` is not a plain name, or the folder cannot be made.
+        """
+        first = self.run(name)
+        _make(first.path.parent)
+        others = (self.run(f"{name}-{number}") for number in itertools.count(2))
+        run = first
+        while True:
+            try:
+                run.path.mkdir()
+            except FileExistsError:
+                run = next(others)
+            else:
+                return run
+
+    def make(self) -> None:
+        """Make the workspace's folder if it is not there.
+
+        Raises:
+            WorkspaceError: that cannot be done, or nothing can be written there.
+        """
+        _make(self.root)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise WorkspaceError(f"workspace: {folder} is not a folder") from error
+    except OSError as error:
+        raise WorkspaceError(f"workspace: {folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WorkspaceError(f"workspace: nothing can be written in {folder}: permission denied")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -76,6 +115,14 @@ class Run:
         """What is known of each step that has begun, in the order of the pipeline."""
         files = {step: self.path / step / "status.json" for step in STEPS}
         return {step: json.loads(file.read_text()) for step, file in files.items() if file.exists()}
+
+    def record_interruption(self) -> None:
+        """Close the record of each step that was stopped, by a signal, before it could do so itself."""
+        for name, status in self.statuses().items():
+            if status["state"] == "running":
+                seconds = round(time.time() - status["started"], 3)
+                ended = {"state": "failed", "seconds": seconds, "error": INTERRUPTED}
+                write_json(self.path / name / "status.json", status | ended)
 
     @contextmanager
     def step(self, name: str) -> Iterator["Step"]:
@@ -149,7 +196,9 @@ def cpu_seconds() -> float:
 
 
 def _in_words(error: BaseException) -> str:
-    """A person's mistake as its message, ours as its traceback."""
+    """A person's mistake as its message, their Ctrl-C as that, ours as its traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     if isinstance(error, NightshiftError):
         return str(error)
     return "".join(traceback.format_exception(error))[-4000:]

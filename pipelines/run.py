@@ -7,6 +7,7 @@ python -m pipelines.run digits --preset blog --set epochs=3 --data photos.zip --
 import contextlib
 import json
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -16,18 +17,22 @@ from typing import Any
 
 import click
 
-from nightshift.cli import InWords, training_options, workspace_option
-from nightshift.errors import ConfigurationError, NightshiftError, ServingError
+from nightshift.errors import NightshiftError, ServingError
+from nightshift.options import InWords, training_options, workspace_option
 from nightshift.serving.client import Client
 from nightshift.serving.examples import ask_examples
 from nightshift.serving.process import server_process
 from nightshift.serving.store import Store
-from nightshift.settings import settings, workspace_path
+from nightshift.settings import address, settings, workspace_path
+from nightshift.steps.report import report
 from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
+from pipelines.interruption import Interruption
 from pipelines.progress import Progress
 
 LOOPBACK = ("127.0.0.1", "localhost")
+INTERRUPTED = 128 + 2
+"""Exit code of a command that SIGINT ends, as shells give it."""
 
 
 @click.command(cls=InWords)
@@ -57,66 +62,77 @@ def main(
     place = Workspace(workspace_path(workspace))
     for name in tasks:
         Store(place.models).ledger(model or name)
-    failed = False
-    with _model_server(place, server or settings().server) as target:
-        for name in tasks:
-            arguments = {
-                "task": name,
-                "model": model,
-                "data": data,
-                "preset": preset,
-                "settings": dict(changes),
-                "seed": seed,
-                "workspace": str(place.root),
-                "server": target,
-            }
-            run = place.run(f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
-            succeeded = _run(run, arguments)
-            failed |= not succeeded
-            figures = _summary(run, place, model or name, target, succeeded)
-            if as_json:
-                print(json.dumps(figures), flush=True)
-    sys.exit(1 if failed else 0)
+    target = address(server or settings().server)
+    place.make()
+    succeeded = True
+    try:
+        with Interruption() as interruption, _model_server(place, target) as answering:
+            for name in tasks:
+                arguments = {
+                    "task": name,
+                    "model": model,
+                    "data": data,
+                    "preset": preset,
+                    "settings": dict(changes),
+                    "seed": seed,
+                    "workspace": str(place.root),
+                    "server": answering,
+                }
+                figures = _train_and_deploy(place, arguments, interruption)
+                succeeded &= figures["succeeded"]
+                if as_json:
+                    print(json.dumps(figures), flush=True)
+                if interruption.received:
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        _tell("interrupted; the same command goes on where this one stopped")
+        sys.exit(INTERRUPTED)
+    sys.exit(0 if succeeded else 1)
 
 
 @contextlib.contextmanager
 def _model_server(place: Workspace, target: str) -> Iterator[str]:
-    """The model server at `target`, or one of our own for as long as the run lasts.
+    """The model server at `target`, or one of our own there for as long as the run lasts.
 
     Raises:
-        ConfigurationError: `target` is not HOST:PORT.
         ServingError: none answers there, and it is not this machine.
     """
-    host, _, port = target.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigurationError(f"server: found {target!r}, expected HOST:PORT")
     with Client(target, timeout=2, retries=0) as client:
         if client.ready():
             _tell(f"model server at {target}")
             yield target
             return
+    host, _, port = target.rpartition(":")
     if host not in LOOPBACK:
         raise ServingError(f"no model server answers at {target}")
-    place.root.mkdir(parents=True, exist_ok=True)
     log = place.root / "server.log"
-    command = ["-m", "nightshift.cli", "serve", "--port", port, "--workspace", str(place.root)]
-    with server_process(command, log=log) as started:
+    serve = ["serve", "--port", port, "--workspace", str(place.root)]
+    with server_process(["-m", "nightshift.cli", *serve], log=log) as started:
         _tell(f"no model server at {target}: started one for this run (its log: {log})")
-        _tell(f"  to keep one:  nightshift serve --port {port} --workspace {place.root}")
+        _tell(f"  to keep one:  {shlex.join(['nightshift', *serve])}")
         yield started
 
 
-def _run(run: Run, arguments: dict[str, Any]) -> bool:
-    """Execute the pipeline with kfp's local runner; what that and the steps print goes to the run's log."""
-    run.path.mkdir(parents=True, exist_ok=True)
+def _train_and_deploy(place: Workspace, arguments: dict[str, Any], interruption: Interruption) -> dict[str, Any]:
+    """Run the pipeline for one task and tell how that went; returns the figures."""
+    task = arguments["task"]
+    run = place.new_run(f"{task}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
     log = run.path / "run.log"
-    _tell(f"{arguments['task']}: run {run.run_id} (log: {log})")
+    _tell(f"{task}: run {run.run_id} (log: {log})")
     os.environ["NIGHTSHIFT_RUN_ID"] = run.run_id
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with open(log, "a") as file, Progress(run), contextlib.redirect_stdout(file), warnings.catch_warnings():
-        # Limits, display names and the like are for clusters; the local runner says of each that it ignores it.
-        warnings.filterwarnings("ignore", message=".*have no effect in the current local runner", category=UserWarning)
-        return _execute(run, arguments)
+    # What the runner and the steps print goes to the run's log.
+    with open(log, "a") as file, contextlib.redirect_stdout(file):
+        with Progress(run), warnings.catch_warnings(), contextlib.suppress(KeyboardInterrupt):
+            # Limits, display names and the like are for clusters; the local runner says of each that it ignores it.
+            warnings.filterwarnings("ignore", message=".*have no effect in the current local", category=UserWarning)
+            succeeded = False
+            with interruption.stops(run):
+                succeeded = _execute(run, arguments)
+        if interruption.received:
+            report(run)
+    server = "" if interruption.received else arguments["server"]
+    return _summary(run, place, arguments["model"] or task, server, succeeded)
 
 
 def _execute(run: Run, arguments: dict[str, Any]) -> bool:
@@ -136,7 +152,7 @@ def _execute(run: Run, arguments: dict[str, Any]) -> bool:
 
 
 def _summary(run: Run, place: Workspace, model: str, server: str, succeeded: bool) -> dict[str, Any]:
-    """Tell how the run ended and ask the endpoint; returns the figures."""
+    """Tell how the run ended and ask the endpoint, unless `server` is empty; returns the figures."""
     steps = run.statuses()
     recorded = {name: status["figures"] for name, status in steps.items()}
     state = Store(place.models).state(model)
@@ -160,8 +176,9 @@ def _summary(run: Run, place: Workspace, model: str, server: str, succeeded: boo
     if metrics:
         _tell("  test: " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     _tell(f"  {model} version {state.stable} serves" if state.stable else f"  nothing serves as {model}")
-    if state.stable:
-        figures["asked"] = _ask(run, model, server)
+    if state.stable and server:
+        with contextlib.suppress(KeyboardInterrupt):  # the figures of a run that is done are told all the same
+            figures["asked"] = _ask(run, model, server)
     _tell(f"  report: {figures['report']}")
     return figures
 

@@ -236,7 +236,7 @@ def test_version_and_help():
 
 @pytest.mark.parametrize("step", ["train", "evaluate", "export", "deploy"])
 def test_a_step_by_hand_says_which_comes_first(tmp_path, step):
-    result = CliRunner().invoke(main, ["step", step, "digits", "--run", "r", "--workspace", str(tmp_path)])
+    result = CliRunner().invoke(main, ["step", step, "--run", "r", "--workspace", str(tmp_path)])
     refused(result, "prepare_data has not been done; run `nightshift step prepare-data` first")
 
 

@@ -20,6 +20,8 @@ ORDER = (
     {"nightshift.training", "nightshift.evaluation", "nightshift.serving", "nightshift.report"},
     {"nightshift.export"},
     {"nightshift.steps"},
+    {"nightshift.options"},
+    {"nightshift.cli_steps"},
     {"nightshift.cli"},
     {"components"},
     {"pipelines"},

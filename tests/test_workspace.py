@@ -1,4 +1,6 @@
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,47 @@ def test_an_interruption_is_recorded_too(run):
     with pytest.raises(KeyboardInterrupt), run.step("train"):
         raise KeyboardInterrupt
     assert status(run)["state"] == "failed"
+    assert status(run)["error"] == "interrupted"
+
+
+def test_the_record_of_a_step_that_was_stopped_is_closed(run):
+    with run.step("prepare_data"):
+        pass
+    with run.step("train") as step:
+        step.progress(0.5, "half")
+        run.record_interruption()
+        assert status(run)["state"] == "failed"
+        assert status(run)["error"] == "interrupted"
+        assert status(run)["step"] == "train"
+    assert status(run, "prepare_data")["state"] == "succeeded"
+
+
+def test_a_new_run_has_a_folder_of_its_own(tmp_path):
+    names = [Workspace(tmp_path).new_run("nightly").run_id for _ in range(3)]
+    assert names == ["nightly", "nightly-2", "nightly-3"]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == set(names)
+
+
+def test_runs_that_begin_at_once_do_not_share_a_folder(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: Workspace(tmp_path).new_run("nightly").run_id, range(32)))
+    assert len(set(runs)) == 32
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "link", "/proc/none"])
+def test_a_workspace_that_cannot_be_used_is_named(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    path = tmp_path / place
+    for use in (Workspace(path).make, lambda: Workspace(path).new_run("nightly")):
+        with pytest.raises(WorkspaceError, match=re.escape(f"workspace: {path}")):
+            use()
+
+
+def test_a_workspace_without_permission_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("nightshift.workspace.os.access", lambda path, mode: False)  # whoever runs this may be root
+    with pytest.raises(WorkspaceError, match=re.escape(f"nothing can be written in {tmp_path}")):
+        Workspace(tmp_path).make()
 
 
 def test_a_step_started_again_writes_over_its_failure(run):

@@ -1,6 +1,7 @@
 """Random changes of training images, a whole batch at a time."""
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -11,7 +12,7 @@ from nightshift.tasks.base import Augmentation
 def augment(
     images: tf.Tensor, ids: tf.Tensor, augmentation: Augmentation, seed: int, epoch: tf.Tensor | int
 ) -> tf.Tensor:
-    """Flip, rotate, zoom and shift every image by amounts of its own; what comes in at an edge repeats the edge.
+    """Flip, rotate, zoom, shift and colour every image by amounts of its own; what comes in at an edge repeats it.
 
     Args:
         images: uint8 [B, H, W, C].
@@ -31,12 +32,28 @@ def augment(
 
     if augmentation.flip:
         images = tf.where(draw("flip")[:, None, None, None] < 0, images[:, :, ::-1], images)
-    if not (augmentation.rotation or augmentation.zoom or augmentation.shift):
-        return images
+    if augmentation.rotation or augmentation.zoom or augmentation.shift:
+        images = _moved(images, augmentation, draw)
+    return _coloured(images, augmentation.colour, draw) if augmentation.colour else images
+
+
+def _moved(images: tf.Tensor, augmentation: Augmentation, draw: Callable[[str], tf.Tensor]) -> tf.Tensor:
+    """Turned, scaled and shifted, uint8 [B, H, W, C]."""
     angle = draw("rotation") * math.radians(augmentation.rotation)
     scale = 1 / (1 + draw("zoom") * augmentation.zoom)
     shift_x, shift_y = draw("shift x") * augmentation.shift, draw("shift y") * augmentation.shift
     return tf.cast(tf.round(_affine(tf.cast(images, tf.float32), angle, scale, shift_x, shift_y)), tf.uint8)
+
+
+def _coloured(images: tf.Tensor, share: float, draw: Callable[[str], tf.Tensor]) -> tf.Tensor:
+    """Each channel with a contrast and a brightness of its own, uint8 [B, H, W, C]."""
+
+    def channels(purpose: str) -> tf.Tensor:
+        draws = [draw(f"{purpose} {channel}") for channel in range(images.shape[3])]
+        return tf.stack(draws, axis=1)[:, None, None, :]
+
+    changed = tf.cast(images, tf.float32) * (1 + share * channels("contrast")) + share * 64 * channels("brightness")
+    return tf.cast(tf.clip_by_value(tf.round(changed), 0, 255), tf.uint8)
 
 
 def _affine(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, shift_x: tf.Tensor, shift_y: tf.Tensor) -> tf.Tensor:

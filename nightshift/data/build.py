@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,13 +130,15 @@ def fingerprint(classes: list[str], image_shape: tuple[int, int, int], splits: d
 
 def _publish(manifest: DatasetManifest, shards: Path, datasets: Path) -> Dataset:
     target = datasets / manifest.fingerprint
+    damaged = False
     if target.exists():
         try:
-            return Dataset.open(target)
+            dataset = Dataset.open(target)
+            dataset.verify()
+            return dataset
         except DataError:
-            # Someone damaged it; the same content is at hand.
-            shutil.rmtree(target)
-    with staged_directory(target) as staging:
+            damaged = True  # and the same content is at hand
+    with staged_directory(target, replace=damaged) as staging:
         for file in shards.iterdir():
             file.rename(staging / file.name)
         write_json(staging / MANIFEST_NAME, manifest.model_dump(mode="json"))

@@ -12,7 +12,7 @@ from nightshift.data.decode import decode_image, fit_image
 from nightshift.data.examples import Example, Rejected, Source
 from nightshift.data.manifest import Quarantine, QuarantinedImage
 from nightshift.data.spool import Spool
-from nightshift.data.validation import fault_of
+from nightshift.data.validation import fault_of, fault_of_size
 from nightshift.errors import DataError
 from nightshift.tasks.base import Task
 
@@ -28,6 +28,8 @@ class Decoder:
     def __init__(self, task: Task) -> None:
         shape, fit = task.image_shape, task.fit
         self._shape = shape
+        # Enlarged, a small picture has hardly anything to see: the tiles of a puzzle would equal each other.
+        self._least_size = shape[:2] if fit == "crop" else (1, 1)
         self._decode = tf.function(
             lambda contents: decode_image(contents, shape, fit),
             input_signature=[tf.TensorSpec([], tf.string)],
@@ -41,17 +43,19 @@ class Decoder:
         """The pixels of an encoded or raw image.
 
         Raises:
-            ValueError: it cannot be decoded; says why.
+            ValueError: it cannot be decoded, or is smaller than the shape and would be cropped; says why.
         """
         if isinstance(image, bytes):
             return self._decoded(image)
+        if fault := fault_of_size(image.shape[0], image.shape[1], self._least_size):
+            raise ValueError(fault)
         raw = with_channels(image, self._shape[2])
         if raw.shape != self._shape:
             raw = self._fit(raw).numpy()
         return raw.tobytes()
 
     def _decoded(self, contents: bytes) -> bytes:
-        if fault := fault_of(contents):
+        if fault := fault_of(contents, self._least_size):
             raise ValueError(fault)
         try:
             pixels: bytes = self._decode(contents).numpy().tobytes()
@@ -88,13 +92,16 @@ def ingest(source: Source, task: Task, spool: Spool, uri: str, progress: Callabl
         progress: told now and then how many examples of how many were seen.
 
     Raises:
-        DataError: no images, more than half of them quarantined, or two of the same name.
+        DataError: no images, more than half of them quarantined, two of the same name, or one without a class though
+            the task needs it.
     """
     decoder = Decoder(task)
     expected = source.count()
     rejected: list[Rejected] = []
     rejections = seen = 0
     for seen, item in enumerate(source.examples(), 1):
+        if task.labelled and isinstance(item, Example) and item.label is None:
+            raise DataError(f"{uri}: the images have no classes, expected one for each: task {task.name!r} needs them")
         fault = item.reason if isinstance(item, Rejected) else _add(item, task, decoder, spool)
         if fault:
             rejections += 1

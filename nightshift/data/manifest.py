@@ -109,6 +109,16 @@ class DatasetManifest(Model):
     quarantined: Quarantine
     duplicates: Duplicates
 
+    def remarks(self) -> list[str]:
+        """What whoever trains on these data should know, a line each; usually none."""
+        remarks = []
+        if left_out := self.quarantined.count:
+            remarks.append(f"{left_out:,} images were left out" if left_out > 1 else "1 image was left out")
+        if repeated := self.duplicates.across_splits:
+            subject = f"{repeated:,} images occur" if repeated > 1 else "1 image occurs"
+            remarks.append(f"{subject} in more than one split, which flatters a model")
+        return remarks
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -162,10 +172,13 @@ class Dataset:
         """Read every shard and compare its hash.
 
         Raises:
-            DataError: a shard's content is not what was written.
+            DataError: a shard's content is not what was written, or cannot be read.
         """
         for shard in self._shards():
-            found = sha256_of(self.path / shard.name)
+            try:
+                found = sha256_of(self.path / shard.name)
+            except OSError as error:
+                raise DataError(f"{self.path / shard.name}: cannot be read ({error.strerror})") from None
             if found != shard.sha256:
                 raise DataError(f"{self.path / shard.name}: found SHA-256 {found}, expected {shard.sha256}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from nightshift.data.examples import Source
 from nightshift.data.manifest import Dataset, Origin
 from nightshift.data.sources import open_source
 from nightshift.errors import DataError
@@ -42,12 +43,12 @@ def prepare(
     report = progress or _silent
     uri = source or task.source
     opened = open_source(uri, task, seed, workspace.cache, lambda message: report(0.0, message))
-    origin = Origin(uri=uri, identity=opened.identity())
+    origin = Origin(uri=uri, identity=_identity(opened, uri))
     key = _key(task, origin, seed)
     datasets = workspace.datasets
     index = datasets / "index" / f"{key}.json"
     with exclusive_lock(datasets / f".{key}.lock", lambda message: report(0.0, message)):
-        known = _known(index, datasets)
+        known = _known(index, datasets, lambda message: report(0.0, message))
         if known:
             report(1.0, f"{uri} is prepared already: dataset {known.fingerprint}")
             return known
@@ -76,13 +77,28 @@ def _key(task: Task, origin: Origin, seed: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _known(index: Path, datasets: Path) -> Dataset | None:
-    """The dataset that an index entry names, if it is still whole."""
+def _identity(source: Source, uri: str) -> str:
     try:
-        fingerprint = json.loads(index.read_text())["fingerprint"]
-        return Dataset.open(datasets / str(fingerprint), reused=True)
-    except (FileNotFoundError, ValueError, KeyError, DataError):
+        return source.identity()
+    except OSError as error:
+        raise DataError(f"{uri}: cannot be read ({error})") from None
+
+
+def _known(index: Path, datasets: Path, say: Callable[[str], None]) -> Dataset | None:
+    """The dataset that an index entry names, if every byte of it is as it was written."""
+    try:
+        path = datasets / str(json.loads(index.read_text())["fingerprint"])
+    except (FileNotFoundError, ValueError, KeyError):
         return None
+    if not path.exists():
+        return None
+    try:
+        dataset = Dataset.open(path, reused=True)
+        dataset.verify()
+    except DataError as error:
+        say(f"dataset {path.name} is damaged and is prepared again ({error})")
+        return None
+    return dataset
 
 
 def _remove_leftovers(datasets: Path, key: str) -> None:

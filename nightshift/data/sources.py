@@ -6,6 +6,8 @@ https://..., gs://...                    downloaded to the workspace's cache
 a path                                   .npz, .zip, .tar, .tar.gz, .tgz, or a folder
 """
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,16 +22,21 @@ from nightshift.errors import DataError
 from nightshift.tasks.base import Task
 
 BUNDLED = ("mnist-5k", "photographs")
+SCHEMES = ("bundled:", "original:", "https://", "gs://")
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz")
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""What a URI begins with; a single letter would be a drive of Windows."""
 
 
 def open_source(uri: str, task: Task, seed: int, cache: Path, say: Callable[[str], None]) -> Source:
     """The reader of a source; downloads what is not on this machine.
 
     Raises:
-        DataError: nothing is there, it cannot be fetched, or it is of an unknown kind.
+        DataError: nothing is there, it cannot be fetched, or its scheme or kind is unknown.
     """
     scheme, separator, rest = uri.partition(":")
+    scheme = scheme.lower()
     if scheme == "bundled" and separator:
         return _bundled(rest, task, seed)
     # HTTP and storage clients load when they are needed.
@@ -45,7 +52,14 @@ def open_source(uri: str, task: Task, seed: int, cache: Path, say: Callable[[str
         from nightshift.data.storage import fetch_objects
 
         return local_source(fetch_objects(uri, cache, say), task, uri)
-    return local_source(Path(uri).expanduser(), task, uri)
+    path = Path(uri).expanduser()
+    # Not Path.exists, which raises where a URI is too long for a file's name.
+    if SCHEME.match(uri) and not os.path.exists(path):
+        raise DataError(
+            f"{uri}: the scheme {scheme!r} is not supported; "
+            f"expected {', '.join(SCHEMES)} or the path of a file or folder that is there"
+        )
+    return local_source(path, task, uri)
 
 
 def local_source(path: Path, task: Task, uri: str) -> Source:

@@ -32,7 +32,9 @@ class PuzzleJudge:
             "truth": truth,
             "probability": answers["probability"],
         }
-        self._gallery.add(exact, answers["probability"], columns)
+        right = np.take_along_axis(answers["position_probabilities"], truth[..., None], axis=2)[..., 0]
+        losses = -np.log(np.maximum(right, 1e-12)).mean(axis=1)
+        self._gallery.add(exact, losses, columns)
         self._exact.append(exact)
         self._positions.append(answer == truth)
         self._valid.append((np.sort(answer, axis=1) == np.arange(answer.shape[1])).all(axis=1))

@@ -270,6 +270,18 @@ class Client:
             return False
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
+    def has_service(self, name: str) -> bool:
+        """Whether the server's health service knows a service of this name.
+
+        Raises:
+            ServerUnavailableError: nothing answered in time.
+        """
+        try:
+            self._call(self._health.Check, health_pb2.HealthCheckRequest(service=name), f"service {name}")
+        except ServerRefusedError:
+            return False
+        return True
+
     def wait_ready(self, seconds: float) -> None:
         """Wait until the server says that it serves.
 
@@ -305,6 +317,8 @@ class Client:
             return ServerUnavailableError(f"no model server answers at {self.target}; {advice} ({said})", code)
         if code == "DEADLINE_EXCEEDED":
             return ServerUnavailableError(f"{self.target}: {subject}: no answer within {seconds:g} s", code)
+        if said.startswith("Unrecognized servable version label"):
+            said += f"; nothing is released there as {subject.removeprefix('model ')} (`nightshift releases` lists)"
         return ServerRefusedError(f"{self.target}: {subject}: {code}: {said}", code)
 
 

@@ -28,6 +28,7 @@ from nightshift.serving.manager import Manager
 from nightshift.serving.servable import Servable
 from nightshift.serving.services import ModelService, PredictionService
 from nightshift.serving.status import StatusError
+from nightshift.serving.store import STORE_SERVICE
 from nightshift.serving.warmup import warm_up
 
 _SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
@@ -48,6 +49,7 @@ class ServerOptions:
         labels_for_unavailable: whether a new label may name a version that is not available.
         intra_op_threads: TensorFlow's threads an operation, 0 for one a core.
         inter_op_threads: TensorFlow's threads for operations side by side, 0 for one a core.
+        store: identity of the store that it serves, '' if it serves none: who releases to it can tell.
     """
 
     host: str = "127.0.0.1"
@@ -58,6 +60,7 @@ class ServerOptions:
     labels_for_unavailable: bool = False
     intra_op_threads: int = 0
     inter_op_threads: int = 0
+    store: str = ""
 
 
 class RunningServer:
@@ -105,7 +108,8 @@ class RunningServer:
         self._manager.stop()
 
     def _set_health(self, status: Any) -> None:
-        for service in _SERVICES:
+        stores = (STORE_SERVICE, f"{STORE_SERVICE}/{self._options.store}") if self._options.store else ()
+        for service in (*_SERVICES, *stores):
             self._health.set(service, status)
 
 

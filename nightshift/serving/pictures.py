@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from nightshift.data.validation import fault_of_header
 from nightshift.errors import DataError
 
 MAX_FILE_BYTES = 32 << 20
-MAX_PIXELS = 50_000_000
 
 
 def read_file(path: Path) -> bytes:
@@ -31,16 +31,19 @@ def read_file(path: Path) -> bytes:
 def open_square(path: Path, multiple: int) -> np.ndarray:
     """A picture's central square, its side a multiple of `multiple`; uint8 [S, S, 3].
 
+    What the preparation of data refuses is refused here too; transparency is dropped, as it is there.
+
     Raises:
-        DataError: not a JPEG or PNG picture, too large or too small.
+        DataError: not a JPEG or PNG picture, animated, CMYK, of 16 bits a channel, damaged, too large or too small.
     """
+    contents = read_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(read_file(path)), formats=("JPEG", "PNG")) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(f"{path}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} expected")
-                pixels = np.asarray(image.convert("RGB"))
+            with Image.open(io.BytesIO(contents), formats=("JPEG", "PNG")) as image:
+                if fault := fault_of_header(image, contents):
+                    raise DataError(f"{path}: {fault}")
+                pixels = np.asarray(_to_rgb(image))
     except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: expected a JPEG or PNG picture: {error}") from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -50,6 +53,11 @@ def open_square(path: Path, multiple: int) -> np.ndarray:
         raise DataError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels, at least {multiple} each way expected")
     top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
     return pixels[top : top + side, left : left + side]
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    # Pillow warns of a palette whose entries are transparent, unless they become RGBA first.
+    return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
 
 
 def rearrange(picture: np.ndarray, order: np.ndarray) -> np.ndarray:

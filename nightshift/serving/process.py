@@ -3,17 +3,21 @@
 import contextlib
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from nightshift.errors import ServingError
 
 START_SECONDS = 120.0
 STOP_SECONDS = 40.0
+EXIT_SECONDS = 10.0
+LAST_LINES, LAST_BYTES = 12, 4000
 
 
 @contextlib.contextmanager
@@ -25,27 +29,27 @@ def server_process(
     Args:
         arguments: of this Python interpreter, for a command that prints "serving on HOST:PORT" when it is
             ready and knows --until-stdin-closes.
-        log: a file for what it logs; None: shown only if it does not start.
+        log: a file that what it logs is added to; None: kept only for the error if it does not start.
         seconds: to be ready.
 
     Returns:
         its HOST:PORT, once every model is loaded or has failed to.
 
     Raises:
-        ServingError: it ended or was not ready in time; with the last lines of its log.
+        ServingError: it ended (with its exit code) or was not ready in time; with the last lines of its log.
     """
     command = [sys.executable, *arguments, "--until-stdin-closes"]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
-    with open(log, "ab") if log else tempfile.TemporaryFile() as messages:
+    with open(log, "a+b") if log else tempfile.TemporaryFile() as messages:
+        begin = messages.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages, env=environment
         )
         try:
             target = _address(process, seconds)
             if target is None:
-                messages.seek(max(0, messages.tell() - 4000) if log is None else 0)
-                said = "" if log else messages.read().decode(errors="replace").strip()
-                raise ServingError(f"the model server did not start within {seconds:g} s: {said or f'see {log}'}")
+                what = _what_became_of(process, seconds)
+                raise ServingError(f"the model server {what}: {_last_lines(messages, begin)}")
             yield target
         finally:
             _stop(process)
@@ -68,6 +72,33 @@ def _address(process: subprocess.Popen[bytes], seconds: float) -> str | None:
                     if line.startswith(b"serving on "):
                         return line.decode().split()[-1]
     return None
+
+
+def _what_became_of(process: subprocess.Popen[bytes], seconds: float) -> str:
+    """Why there is no address: the process has ended, or it takes too long."""
+    assert process.stdout is not None
+    try:
+        # With its output closed it is about to end; with nothing said it is not.
+        code = process.wait(EXIT_SECONDS if _closed(process.stdout) else 0)
+    except subprocess.TimeoutExpired:
+        return f"was not ready within {seconds:g} s"
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def _closed(stream: IO[bytes]) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        return bool(selector.select(0)) and not os.read(stream.fileno(), 4096)
+
+
+def _last_lines(messages: IO[bytes], begin: int) -> str:
+    """The end of what was logged from an offset on; what stands before it is of earlier processes."""
+    end = messages.seek(0, os.SEEK_END)
+    messages.seek(max(begin, end - LAST_BYTES))
+    lines = messages.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(lines[-LAST_LINES:]) or "it logged nothing"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightshift.errors import NightshiftError, ReleaseError, ServingError
+from nightshift.errors import NightshiftError, ReleaseError, ServingError, StoreError
 from nightshift.files import sha256_of
 from nightshift.serving.client import Client, ServerRefusedError
 from nightshift.serving.golden import Golden
@@ -17,9 +17,10 @@ from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
 from nightshift.serving.smoke import smoke_test
-from nightshift.serving.store import STABLE, Store
+from nightshift.serving.store import STABLE, STORE_SERVICE, Store
 
 LOAD_SECONDS = 120.0
+START_SECONDS = 60.0  # for a server that has just been started
 
 Tell = Callable[[str], None]
 
@@ -45,6 +46,44 @@ def serving_version(client: Client, model: str) -> int:
         if refusal.code in ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"):
             return 0
         raise
+
+
+def champion(store: Store, model: str, client: Client) -> int:
+    """The version that serves, by the server's own word, 0 if none does; waits for one that is still loading.
+
+    Raises:
+        StoreError: the server serves another store, or a version that is not in this one.
+        ServingError: it does not answer, or it does not serve the version that the ledger calls stable.
+    """
+    check_same_store(store, client)
+    stable = store.state(model).stable
+    expected = stable if store.has_version(model, stable) else 0
+    deadline = time.monotonic() + START_SECONDS
+    while not (version := serving_version(client, model)):
+        if not expected:
+            return 0
+        if time.monotonic() > deadline:
+            known = {status.version: f"{status.state} {status.error}" for status in client.status(model)}
+            raise ServingError(
+                f"{client.target}: version {expected} of {model} is stable and not served there: "
+                f"{known.get(expected, 'the server was not told to')}"
+            )
+        time.sleep(0.2)
+    store.version_path(model, version)
+    return version
+
+
+def check_same_store(store: Store, client: Client) -> None:
+    """Refuse a server that `nightshift serve` started on another store: a release would put out its models.
+
+    Raises:
+        StoreError: it is one.
+    """
+    if client.has_service(STORE_SERVICE) and not client.has_service(f"{STORE_SERVICE}/{store.identity}"):
+        raise StoreError(
+            f"{client.target}: the model server there serves another workspace's models than {store.root}; give its "
+            "workspace, or another server"
+        )
 
 
 def release(store: Store, model: str, saved_model: Path, client: Client, tell: Tell = print) -> Released:
@@ -113,6 +152,7 @@ def settle(store: Store, model: str, client: Client, tell: Tell = print) -> None
         ServingError: the server does not answer; nothing was recorded.
         StoreError: it serves the model from another store, whose models this one's list would put out.
     """
+    check_same_store(store, client)
     served, pending = serving_version(client, model), store.state(model).pending
     if served:
         store.version_path(model, served)

@@ -4,6 +4,7 @@ Version folders have numbers for names and are never changed, so a model server 
 name that servers ignore.
 """
 
+import hashlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
 
 STABLE = "stable"
+STORE_SERVICE = "nightshift.store"
+"""A name in a server's health service: one that serves a store has this and STORE_SERVICE/IDENTITY."""
 LOCK_SECONDS = 600.0
 
 
@@ -29,6 +32,11 @@ class Store:
     """A folder of models."""
 
     root: Path
+
+    @property
+    def identity(self) -> str:
+        """Tells this store from others: a hash of where it is."""
+        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
 
     def models(self) -> list[str]:
         """The models that something was ever published for."""
@@ -60,6 +68,10 @@ class Store:
                 f"{path}: version {version} of model {model!r} is not there; is the server another store's?"
             )
         return path
+
+    def has_version(self, model: str, version: int) -> bool:
+        """Whether a version's folder is there."""
+        return (self.root / model / str(version)).is_dir()
 
     @contextmanager
     def lock(self) -> Iterator[None]:

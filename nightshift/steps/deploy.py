@@ -1,7 +1,9 @@
 """deploy: release a SavedModel to the model server. No TensorFlow."""
 
+import json
 from pathlib import Path
 
+from nightshift.errors import ReleaseError
 from nightshift.serving.client import Client
 from nightshift.serving.release import Released, release
 from nightshift.serving.store import Store
@@ -19,10 +21,11 @@ def deploy(run: Run, workspace: Workspace, *, model: str, saved_model: Path, ser
         server: HOST:PORT.
 
     Raises:
-        ReleaseError: refused; what served before still does.
+        ReleaseError: evaluate did not bless the model, or the server refused it; what served before still does.
     """
     with run.step("deploy") as step:
         step.figures = {"model": model, "released": False}
+        _check_blessed(run)
         with Client(server, timeout=60) as client:
             released = release(Store(workspace.models), model, saved_model, client, step.say)
         step.figures = {
@@ -33,3 +36,13 @@ def deploy(run: Run, workspace: Workspace, *, model: str, saved_model: Path, ser
             "reason": "served already" if released.unchanged else "loaded, and answered the golden batch",
         }
     return released
+
+
+def _check_blessed(run: Run) -> None:
+    """Also who does the steps by hand releases only what was found good enough."""
+    file = run.path / "evaluate" / "evaluation.json"
+    if not file.exists():
+        raise ReleaseError(f"{file}: not there; evaluate the model first")
+    decision = json.loads(file.read_text())["decision"]
+    if not decision["blessed"]:
+        raise ReleaseError(f"not released, since evaluate did not bless it: {decision['reason']}")

@@ -10,7 +10,7 @@ from nightshift.evaluation.judgement import Judgement
 from nightshift.files import write_json, write_npz
 from nightshift.problems.registry import problem_of
 from nightshift.serving.client import Client
-from nightshift.serving.release import serving_version
+from nightshift.serving.release import champion
 from nightshift.serving.store import Store
 from nightshift.tasks.base import Task
 from nightshift.tasks.registry import task as task_of
@@ -60,20 +60,21 @@ def evaluate(
             seed=seed,
             progress=lambda f, m: step.progress(f / 2, m),
         )
+        store = Store(workspace.models)
         with Client(server) as client:
-            version = serving_version(client, model)
-        champion = None
+            version = champion(store, model, client)
+        serving = None
         if version:
-            answer = of_saved_model(Store(workspace.models).version_path(model, version))
-            champion = judge(
+            answer = of_saved_model(store.version_path(model, version))
+            serving = judge(
                 chosen,
                 dataset,
                 answer,
                 seed=seed,
                 progress=lambda f, m: step.progress(0.5 + f / 2, f"version {version}: {m}"),
             )
-        decision = decide(chosen, candidate, champion, version)
-        evaluation = _as_json(chosen, dataset, candidate, champion, version, decision)
+        decision = decide(chosen, candidate, serving, version)
+        evaluation = _as_json(chosen, dataset, candidate, serving, version, decision)
         write_json(step.path / "evaluation.json", evaluation)
         write_npz(step.path / "gallery.npz", candidate.gallery)
         step.figures = {"metrics": dict(candidate.metrics), "blessed": decision.blessed, "reason": decision.reason}
@@ -85,7 +86,7 @@ def _as_json(
     task: Task,
     dataset: Dataset,
     candidate: Judgement,
-    champion: Judgement | None,
+    serving: Judgement | None,
     version: int,
     decision: Decision,
 ) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def _as_json(
         "count": candidate.count,
         "classes": dataset.manifest.classes,
         "metrics": dict(candidate.metrics),
-        "serving": {"version": version, "metrics": dict(champion.metrics)} if champion else None,
+        "serving": {"version": version, "metrics": dict(serving.metrics)} if serving else None,
         "decision": {"blessed": decision.blessed, "reason": decision.reason},
         "confusion_matrix": None if matrix is None else matrix.tolist(),
         "per_class": list(candidate.per_class),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from nightshift.data.manifest import Dataset
+from nightshift.errors import WorkspaceError
 from nightshift.export.export import Exported
 from nightshift.export.export import export as export_model
 from nightshift.files import write_atomic
@@ -34,6 +35,8 @@ def export(
         evaluation: folder with evaluation.json, whose metrics go on the model card.
     """
     with run.step("export") as step:
+        if not (evaluation / "evaluation.json").exists():
+            raise WorkspaceError(f"{evaluation / 'evaluation.json'}: not there; evaluate the model first")
         metrics = json.loads((evaluation / "evaluation.json").read_text())["metrics"]
         target = trained.path / "saved_model" / model
         exported = export_model(

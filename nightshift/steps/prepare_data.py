@@ -13,7 +13,7 @@ from nightshift.files import write_npz
 from nightshift.provenance import recipe
 from nightshift.serving.card import read_card
 from nightshift.serving.client import Client
-from nightshift.serving.release import serving_version
+from nightshift.serving.release import champion
 from nightshift.serving.store import Store
 from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
@@ -64,11 +64,9 @@ def prepare_data(
             raise ConfigurationError(f"seed: found {seed}, expected 0 to {(1 << 32) - 1}")
         chosen = task_of(task)
         changed = chosen.preset(preset, settings)
-        with Client(server) as client:
-            version = serving_version(client, model)
         store = Store(workspace.models)
-        if version:
-            store.version_path(model, version)  # a server of another store is found out now, not after the training
+        with Client(server) as client:  # a server of another store is found out now, not after the training
+            version = champion(store, model, client)
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
         key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
         due, reason = training_due(store, model, version, key)
@@ -90,7 +88,7 @@ def prepare_data(
         shutil.copy(dataset.path / MANIFEST_NAME, step.path / MANIFEST_NAME)
         images, labels = sample(dataset, "train", SAMPLE)
         write_npz(step.path / "sample.npz", {"images": images, "labels": labels})
-        step.say(reason)
+        step.say("; ".join([reason, *dataset.manifest.remarks()]))
     return Prepared(dataset, due, reason)
 
 

@@ -18,15 +18,17 @@ class Augmentation:
         rotation: up to so many degrees either way.
         zoom: scale by up to this share either way (0.1: 0.9 to 1.1).
         shift: move by up to this share of height and width.
+        colour: change contrast by up to this share either way, and brightness by up to a quarter of it, a channel each.
     """
 
     flip: bool = False
     rotation: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, highest in (("rotation", 180), ("zoom", 0.9), ("shift", 1)):
+        for name, highest in (("rotation", 180), ("zoom", 0.9), ("shift", 1), ("colour", 1)):
             if not 0 <= getattr(self, name) <= highest:
                 raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected 0 to {highest}")
 
@@ -74,6 +76,10 @@ class Preset:
         for name in ("warmup", "weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected 0 to 1")
+        for name, option in self.network_options.items():
+            if option < 1 if isinstance(option, int) else not 0 <= option < 1:
+                kind = "at least 1" if isinstance(option, int) else "0 or more, below 1"
+                raise ConfigurationError(f"{name}: found {option}, expected {kind}")
         if not 0 < self.learning_rate < 10:
             raise ConfigurationError(f"learning_rate: found {self.learning_rate}, expected above 0, below 10")
 
@@ -99,6 +105,8 @@ class Preset:
             if name not in kinds:
                 raise ConfigurationError(f"--set {name}: no such setting; there are {', '.join(sorted(kinds))}")
             value = _converted(name, given, kinds[name])
+            if name == "network" and value != self.network:
+                raise ConfigurationError(f"--set network: found {value!r}, expected {self.network!r}: a preset's own")
             target = options if name in options else augmentation if name in augmentation else own
             target[name] = value
         return dataclasses.replace(self, **own, network_options=options, augmentation=Augmentation(**augmentation))

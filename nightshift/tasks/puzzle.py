@@ -24,7 +24,7 @@ TASK = Task(
             learning_rate=3e-3,
             schedule="one_cycle",
             weight_decay=1e-3,
-            augmentation=Augmentation(flip=True),
+            augmentation=Augmentation(flip=True, colour=0.4),
             jit_compile=True,
         ),
         # The tutorial's Shuffle_Finder: 20 epochs of Adam at Keras's defaults, batch 1000.

@@ -4,6 +4,7 @@ The file is NumPy's .npz: the network's and the optimizer's variables, the best 
 """
 
 import json
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ def restore(
     path = directory / NAME
     if not path.exists():
         return None
+    try:
+        return _restore(path, model, optimizer)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise WorkspaceError(f"{path}: cannot be read: {error}; delete it to train from the start") from error
+
+
+def _restore(
+    path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> tuple[list[np.ndarray], Progress]:
     with np.load(path, allow_pickle=False) as arrays:
         for group, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
             stored = [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}/")]

@@ -1,5 +1,6 @@
 """What comes from outside and is not as it should be: a clear error or a quarantined image, and nothing left."""
 
+import dataclasses
 import gzip
 import io
 import stat
@@ -75,6 +76,31 @@ def test_an_image_that_cannot_be_used_is_quarantined(task, workspace, tmp_path, 
 )
 def test_usual_kinds_of_image_are_taken(task, workspace, tmp_path, pictures, write_zip, image):
     pictures["train/cats/more.png"] = image
+    dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
+    assert dataset.manifest.quarantined.count == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 40), (40, 7)])
+def test_an_image_that_cropping_would_enlarge_is_quarantined(task, workspace, tmp_path, picture, write_zip, size):
+    cropped = dataclasses.replace(task, fit="crop", labelled=False)
+    pictures = {f"{number}.png": picture(number, (8, 9)) for number in range(30)}
+    pictures["small.png"] = picture(99, size)
+    dataset = prepare(cropped, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
+    assert [(item.key, item.reason) for item in dataset.manifest.quarantined.examples] == [
+        ("small.png", f"has {size[0]}x{size[1]} pixels, expected at least 8x8")
+    ]
+
+
+def test_small_arrays_are_quarantined_where_they_would_be_cropped(task, workspace, tmp_path):
+    pixels = np.zeros((20, 7, 40, 3), np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=pixels, x_test=pixels)
+    cropped = dataclasses.replace(task, fit="crop", labelled=False)
+    with pytest.raises(DataError, match=r"40 of 40 images .* has 40x7 pixels, expected at least 8x8"):
+        prepare(cropped, str(tmp_path / "data.npz"), workspace)
+
+
+def test_small_images_are_stretched_where_the_task_says_so(task, workspace, tmp_path, pictures, picture, write_zip):
+    pictures["train/cats/small.png"] = picture(99, (3, 1))
     dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
     assert dataset.manifest.quarantined.count == 0
 
@@ -208,12 +234,53 @@ def test_splits_beside_class_folders_are_ambiguous(task, workspace, tmp_path, pi
         ("bundled:cats", "there are mnist-5k, photographs"),
         ("original:cats", "there are mnist, fashion_mnist, cifar10"),
         ("http://example.com/data.zip", "expected https"),
+        ("HTTP://example.com/data.zip", "expected https"),
+        ("s3://bucket/data.zip", r"the scheme 's3' is not supported; expected bundled:, original:, https://, gs:// or"),
+        ("s3://bucket/" + 300 * "x", "the scheme 's3' is not supported"),
+        ("ftp://host/data.zip", "the scheme 'ftp' is not supported"),
+        ("bundeld:mnist-5k", "the scheme 'bundeld' is not supported"),
+        (r"C:\data\cats", "no such file or folder"),
+        ("./cats:dogs", "no such file or folder"),
     ],
 )
 def test_a_source_that_is_not_there_is_named(task, workspace, source, message, leftovers):
     with pytest.raises(DataError, match=message):
         prepare(task, source, workspace)
     assert leftovers(workspace) == []
+
+
+@pytest.mark.parametrize("name", ["cats:dogs", "s3:pets", "C:", "12:30"])
+def test_a_local_path_may_have_a_colon(task, workspace, tmp_path, pictures, write_tree, monkeypatch, name):
+    write_tree(tmp_path / name, pictures)
+    monkeypatch.chdir(tmp_path)
+    assert prepare(task, name, workspace).manifest.splits["test"].count == 10
+
+
+@pytest.mark.parametrize("source", ["bundled:photographs", "folder", "arrays.npz"])
+def test_a_labelled_task_needs_classes(task, workspace, tmp_path, picture, write_tree, leftovers, source):
+    write_tree(tmp_path / "folder", {f"{number}.png": picture(number) for number in range(4)})
+    pixels = np.zeros((4, 8, 8), np.uint8)
+    np.savez(tmp_path / "arrays.npz", x_train=pixels, x_test=pixels)
+    message = {
+        "bundled:photographs": "bundled:photographs: the images have no classes, expected one for each: task 'digits'",
+        "folder": "4 of 4 images cannot be used.* lies in no class's folder",
+        "arrays.npz": "y_train: no such array",
+    }
+    with pytest.raises(DataError, match=message[source]):
+        prepare(task, source if ":" in source else str(tmp_path / source), workspace)
+    assert leftovers(workspace) == []
+
+
+@pytest.mark.parametrize("source", ["data.zip", "data.tar", "data.npz", "folder"])
+def test_a_source_that_cannot_be_read_is_named(task, workspace, tmp_path, pictures, write_tree, monkeypatch, source):
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for module in ("archives", "arrays", "folders"):
+        monkeypatch.setattr(f"nightshift.data.{module}.sha256_of", refuse)
+    write_tree(tmp_path / "folder", pictures) if source == "folder" else (tmp_path / source).touch()
+    with pytest.raises(DataError, match=rf"{source}: cannot be read \(.*Permission denied"):
+        prepare(task, str(tmp_path / source), workspace)
 
 
 def test_an_empty_folder_and_an_unknown_kind_are_errors(task, workspace, tmp_path: Path):

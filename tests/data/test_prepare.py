@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,7 +83,8 @@ def test_an_id_is_the_hash_of_seed_split_and_key(task, workspace, tmp_path, pict
         assert feature["id"].int64_list.value[0] == int.from_bytes(digest[:8], "big", signed=True)
 
 
-def test_a_known_preparation_is_reused_without_tensorflow(task, workspace, tmp_path, pictures, write_zip):
+def test_a_known_preparation_is_reused_without_tensorflow(workspace, tmp_path, picture, write_zip):
+    pictures = {f"{split}/{n}.png": picture(n, (32, 32)) for split in ("train", "test") for n in range(10)}
     source = write_zip(tmp_path / "data.zip", pictures)
     first = prepare(registered_task("puzzle"), str(source), workspace)
     program = (
@@ -96,27 +98,66 @@ def test_a_known_preparation_is_reused_without_tensorflow(task, workspace, tmp_p
     assert result.stdout.split() == [first.fingerprint, "True", "False"]
 
 
-@pytest.mark.parametrize("damage", ["shorten", "remove"])
-def test_a_damaged_dataset_is_prepared_again(task, workspace, tmp_path, pictures, write_zip, damage):
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "shorten": lambda shard: shard.write_bytes(b"short"),
+    "remove": Path.unlink,
+    "flip a byte": flip_a_byte,
+    "be no manifest": lambda shard: (shard.parent / "dataset.json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_dataset_is_prepared_again(task, workspace, tmp_path, pictures, write_zip, leftovers, damage):
     source = str(write_zip(tmp_path / "data.zip", pictures))
     first = prepare(task, source, workspace)
     before = contents(first)
-    shard = first.shards("train")[0]
-    shard.unlink() if damage == "remove" else shard.write_bytes(b"short")
-    second = prepare(task, source, workspace)
+    DAMAGES[damage](first.shards("train")[0])
+    told: list[str] = []
+    second = prepare(task, source, workspace, progress=lambda _, message: told.append(message))
+    assert told[0].startswith(f"dataset {first.fingerprint} is damaged and is prepared again (")
     assert not second.reused
     assert contents(second) == before
     second.verify()
+    assert sorted(leftovers(workspace)) == sorted([second.path.name, "index"])
+    assert prepare(task, source, workspace).reused
+
+
+def test_a_preparation_of_the_same_content_replaces_a_damaged_one(task, workspace, tmp_path, pictures, write_zip):
+    """The archives differ, and so do their keys; the dataset has one name."""
+    first = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
+    flip_a_byte(first.shards("train")[0])
+    inside = {f"top/{name}": image for name, image in pictures.items()}
+    second = prepare(task, str(write_zip(tmp_path / "same.zip", inside)), workspace)
+    assert second.path == first.path
+    second.verify()
+
+
+def test_a_dataset_that_is_gone_is_not_called_damaged(task, workspace, tmp_path, pictures, write_zip):
+    source = str(write_zip(tmp_path / "data.zip", pictures))
+    shutil.rmtree(prepare(task, source, workspace).path)
+    told: list[str] = []
+    assert not prepare(task, source, workspace, progress=lambda _, message: told.append(message)).reused
+    assert not [message for message in told if "damaged" in message]
 
 
 def test_verify_finds_a_changed_byte(task, workspace, tmp_path, pictures, write_zip):
     dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
-    shard = dataset.shards("test")[0]
-    content = bytearray(shard.read_bytes())
-    content[100] ^= 1
-    shard.write_bytes(content)
+    flip_a_byte(dataset.shards("test")[0])
     with pytest.raises(DataError, match=r"test-00000-of-00001.tfrecord: found SHA-256"):
         Dataset.open(dataset.path).verify()
+
+
+def test_verify_names_a_shard_that_cannot_be_read(task, workspace, tmp_path, pictures, write_zip):
+    dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
+    dataset.shards("test")[0].unlink()
+    with pytest.raises(DataError, match=r"test-00000-of-00001.tfrecord: cannot be read \(No such file"):
+        dataset.verify()
 
 
 def test_a_dataset_of_another_schema_is_refused(task, workspace, tmp_path, pictures, write_zip):
@@ -172,10 +213,25 @@ def test_a_class_missing_from_a_split_is_named(task, workspace, tmp_path, pictur
 def test_duplicates_inside_and_across_splits_are_reported(task, workspace, tmp_path, pictures, write_zip):
     pictures["test/cats/0.png"] = pictures["train/cats/0.png"]
     pictures["test/cats/1.png"] = pictures["test/cats/2.png"]
-    duplicates = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace).manifest.duplicates
+    manifest = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace).manifest
+    duplicates = manifest.duplicates
     assert duplicates.within_splits == {"train": 0, "validation": 0, "test": 1}
     assert duplicates.across_splits == 1
     assert [set(pair) for pair in duplicates.pairs] == [{"test/cats/0.png", "train/cats/0.png"}]
+    assert manifest.remarks() == ["1 image occurs in more than one split, which flatters a model"]
+
+
+def test_the_remarks_tell_what_was_left_out_and_what_repeats(task, workspace, tmp_path, pictures, write_zip):
+    manifest = prepare(task, str(write_zip(tmp_path / "clean.zip", pictures)), workspace).manifest
+    assert manifest.remarks() == []
+    for number in range(3):
+        pictures[f"test/dogs/{number}.png"] = pictures[f"train/dogs/{number}.png"]
+        pictures[f"train/dogs/bad-{number}.png"] = b"no picture"
+    manifest = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace).manifest
+    assert manifest.remarks() == [
+        "3 images were left out",
+        "3 images occur in more than one split, which flatters a model",
+    ]
 
 
 def test_statistics_are_those_of_the_pixels(task, workspace, tmp_path, pictures, write_zip):

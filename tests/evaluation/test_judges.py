@@ -134,6 +134,7 @@ def puzzle_batch(originals: np.ndarray, targets: np.ndarray, orders: np.ndarray)
         "permutation": orders,
         "solved": np.stack([rearrange(image, np.argsort(order)) for image, order in zip(inputs, orders, strict=True)]),
         "probability": np.full(len(orders), 0.5, np.float32),
+        "position_probabilities": np.eye(4, dtype=np.float32)[orders],
         "shuffled_probability": (orders != np.arange(4)).any(axis=1).astype(np.float32),
     }
     in_order = {"shuffled_probability": np.zeros(len(orders), np.float32)}

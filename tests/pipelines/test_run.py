@@ -1,6 +1,8 @@
 """The whole workflow as a person starts it."""
 
 import json
+import shlex
+import socket
 import time
 
 import pytest
@@ -99,6 +101,10 @@ def test_other_settings_train_anew_and_meet_the_serving_model(first, arguments, 
         (["digits", "puzzle", "--model", "m"], 2, "--model names one served model"),
         (["digits", "--model", "a/b"], 1, "model 'a/b': expected letters"),
         (["digits", "--server", "nonsense"], 1, "server: found 'nonsense', expected HOST:PORT"),
+        (["digits", "--server", "127.0.0.1:0"], 1, "expected HOST:PORT with a port from 1 to 65535"),
+        (["digits", "--workspace", "/proc/none"], 1, "workspace: /proc/none cannot be made"),
+        (["digits", "--workspace", __file__], 1, f"workspace: {__file__} is not a folder"),
+        (["digits", "--workspace", f"{__file__}/w"], 1, f"workspace: {__file__}/w cannot be made: Not a directory"),
         ([], 2, "Missing argument"),
     ],
 )
@@ -111,14 +117,28 @@ def test_a_mistake_is_one_clear_line(tmp_path, arguments, code, message):
     assert not (tmp_path / "w" / "runs").exists()
 
 
+def test_a_port_that_something_else_has_taken_is_told(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = run("digits", "--workspace", tmp_path / "a workspace", "--server", f"127.0.0.1:{port}")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "the model server ended with exit code 1" in result.stderr
+    assert f"port: found {port} on 127.0.0.1, which is taken" in result.stderr
+
+
 def test_data_that_cannot_be_used_fail_the_run_in_words(tmp_path):
     missing = tmp_path / "missing.zip"
-    workspace = tmp_path / "workspace"
+    workspace = tmp_path / "a workspace"
     server = f"127.0.0.1:{free_port()}"
     result = run("digits", "--data", missing, "--workspace", workspace, "--server", server, "--json")
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert [line for line in result.stderr.splitlines() if "prepare_data failed" in line and str(missing) in line]
+    (advice,) = [line for line in result.stderr.splitlines() if "to keep one:" in line]
+    assert shlex.split(advice.partition(":")[2])[-2:] == ["--workspace", str(workspace)]
     found = json.loads(result.stdout)
     assert not found["succeeded"]
     assert found["version"] == 0

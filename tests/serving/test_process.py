@@ -47,22 +47,44 @@ def test_one_that_does_not_stop_is_killed(tmp_path, monkeypatch):
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
-@pytest.mark.parametrize("program", ["import sys; sys.exit('no such model')", "import time; time.sleep(60)"])
-def test_one_that_does_not_start_is_an_error_in_its_words(program):
+@pytest.mark.parametrize("logged", [False, True])
+@pytest.mark.parametrize(
+    ("program", "seconds", "message"),
+    [
+        ("import sys; sys.exit('no such model')", 30, "the model server ended with exit code 1: no such model"),
+        ("import os; os._exit(3)", 30, "the model server ended with exit code 3: it logged nothing"),
+        ("import os; os.kill(os.getpid(), 9)", 30, "the model server was ended by SIGKILL: it logged nothing"),
+        ("import sys, time; print('busy', file=sys.stderr, flush=True); time.sleep(60)", 0.5, "within 0.5 s: busy"),
+    ],
+)
+def test_one_that_does_not_start_is_an_error_in_its_words(tmp_path, program, seconds, message, logged):
+    log = tmp_path / "log" if logged else None
+    if log:
+        log.write_text("of an earlier server\n")
     started = time.monotonic()
-    with (
-        pytest.raises(ServingError, match=r"did not start within 0\.5 s|no such model"),
-        server_process(["-c", program], seconds=0.5 if "sleep" in program else 30),
-    ):
+    with pytest.raises(ServingError) as raised, server_process(["-c", program], log=log, seconds=seconds):
         pass
+    assert str(raised.value).endswith(message)
     assert time.monotonic() - started < 10
+    if log:
+        assert log.read_text().startswith("of an earlier server\n")
 
 
-def test_the_log_is_named(tmp_path):
-    log = tmp_path / "log"
-    with pytest.raises(ServingError, match=f"see {log}"), server_process(["-c", "import sys; sys.exit('no')"], log=log):
+def test_of_a_long_log_the_last_lines_are_told():
+    program = "import sys; [print('line', n, file=sys.stderr) for n in range(10_000)]; sys.exit(1)"
+    with pytest.raises(ServingError) as raised, server_process(["-c", program]):
         pass
-    assert "no" in log.read_text()
+    assert str(raised.value).endswith("line 9998\nline 9999")
+    assert len(str(raised.value)) < 1000
+
+
+def test_the_reason_that_the_real_server_gives_is_told(tmp_path):
+    ledger = tmp_path / "models" / "digits" / "ledger"
+    ledger.mkdir(parents=True)
+    (ledger / "000001.json").write_text("{")
+    serve = ["-m", "nightshift.cli", "serve", "--port", "0", "--workspace", str(tmp_path)]
+    with pytest.raises(ServingError, match=r"ended with exit code 1: (.|\n)*000001\.json"), server_process(serve):
+        pass
 
 
 def test_it_does_not_outlive_a_parent_that_is_killed(tmp_path):

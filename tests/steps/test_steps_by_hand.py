@@ -9,8 +9,11 @@ from click.testing import CliRunner
 
 from nightshift.cli import main
 from nightshift.data.prepare import prepare
-from nightshift.errors import StoreError
+from nightshift.errors import ReleaseError, StoreError
+from nightshift.files import write_json
 from nightshift.serving import embedded
+from nightshift.serving.client import Client
+from nightshift.serving.release import champion, check_same_store
 from nightshift.serving.store import Store
 from nightshift.steps.deploy import deploy
 from nightshift.tasks.registry import task
@@ -59,11 +62,11 @@ def test_prepared_data_are_found_again_and_reported_without_tensorflow(workspace
 def test_all_steps_by_hand_end_with_a_model_that_answers(workspace, server):
     where = ["--run", "by-hand", "--workspace", str(workspace.root)]
     steps = (
-        ["prepare-data", "digits", "--preset", "blog", "--set", "epochs=3", "--server", server],
-        ["train", "digits"],
-        ["evaluate", "digits", "--server", server],
-        ["export", "digits"],
-        ["deploy", "digits", "--server", server],
+        ["prepare-data", "digits", "--preset", "blog", "--set", "epochs=8", "--server", server],
+        ["train"],
+        ["evaluate", "--server", server],
+        ["export"],
+        ["deploy", "--server", server],
         ["report"],
     )
     for step in steps:
@@ -77,8 +80,37 @@ def test_all_steps_by_hand_end_with_a_model_that_answers(workspace, server):
     assert evaluation["metrics"]["accuracy"] > 0.9
 
 
+def judged(run, *, blessed):
+    decision = {"blessed": blessed, "reason": "accuracy 0.9320 is below 0.95"}
+    write_json(run.path / "evaluate" / "evaluation.json", {"decision": decision})
+
+
+def test_what_evaluate_did_not_bless_is_not_released_by_hand_either(workspace, server, tmp_path):
+    run = workspace.run("not-blessed")
+    with pytest.raises(ReleaseError, match=r"evaluation\.json: not there; evaluate the model first"):
+        deploy(run, workspace, model="other", saved_model=tmp_path, server=server)
+    judged(run, blessed=False)
+    with pytest.raises(ReleaseError, match=r"did not bless it: accuracy 0\.9320 is below 0\.95"):
+        deploy(run, workspace, model="other", saved_model=tmp_path, server=server)
+    assert "other" not in Store(workspace.models).models()
+
+
+def test_a_server_of_another_workspace_is_refused_before_anything_is_trained(tmp_path):
+    other = Store(tmp_path / "other" / "models")
+    options = embedded.ServerOptions(store=other.identity)
+    running = embedded.start(other.server_config(), options=options)
+    try:
+        with Client(f"127.0.0.1:{running.port}") as client:
+            check_same_store(other, client)
+            with pytest.raises(StoreError, match="serves another workspace's models than"):
+                champion(Store(tmp_path / "mine" / "models"), "new", client)
+    finally:
+        running.stop()
+
+
 def test_a_refused_release_is_on_record_and_nothing_was_released(workspace, server, tmp_path):
     run = workspace.run("refused")
+    judged(run, blessed=True)
     with pytest.raises(StoreError, match="half written or not one of ours"):
         deploy(run, workspace, model="other", saved_model=tmp_path, server=server)
     status = run.statuses()["deploy"]

@@ -14,7 +14,7 @@ PRESET = Preset(network="lenet", network_options={"n_dense": 32, "dropout": 0.5}
 
 OTHER: dict[str, tuple[Any, Any]] = {
     # setting: what a command line or a pipeline's JSON gives, what it means
-    "network": ("seamnet", "seamnet"),
+    "network": ("lenet", "lenet"),
     "n_dense": ("64", 64),
     "dropout": ("0.25", 0.25),
     "epochs": (2.0, 2),
@@ -32,6 +32,7 @@ OTHER: dict[str, tuple[Any, Any]] = {
     "rotation": ("7.5", 7.5),
     "zoom": (0.5, 0.5),
     "shift": ("0.01", 0.01),
+    "colour": ("0.3", 0.3),
 }
 
 
@@ -77,6 +78,7 @@ BAD = {
     "rotation": ("-1", "nan", "181"),
     "zoom": ("1",),
     "shift": ("2", "x"),
+    "colour": ("2", "x"),
 }
 
 

@@ -1,0 +1,93 @@
+"""What several commands have in common: options, their checks, and how mistakes are told."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nightshift.errors import ConfigurationError, NightshiftError
+from nightshift.settings import DEFAULT_WORKSPACE, address, settings, workspace_path
+
+if TYPE_CHECKING:
+    from nightshift.workspace import Workspace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class InWords(click.Command):
+    """A mistake that a person can mend ends with its message and exit code 1, not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except NightshiftError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+
+
+class Commands(InWords, click.Group):
+    """A group of such commands."""
+
+
+class Address(click.ParamType[str]):
+    """HOST:PORT."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        try:
+            return address(str(value))
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Setting(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split it."""
+        name, sign, setting = str(value).partition("=")
+        if not sign or not name:
+            self.fail(f"found {value!r}, expected NAME=VALUE", param, ctx)
+        return name, setting
+
+
+def server_option(command: F) -> F:
+    """--server HOST:PORT."""
+    default = settings().server
+    return click.option(
+        "--server", default=default, show_default=True, type=Address(), metavar="HOST:PORT", help="Model server."
+    )(command)
+
+
+def workspace_option(command: F) -> F:
+    """--workspace DIR."""
+    return click.option(
+        "--workspace", default="", metavar="DIR", help=f"[default: $NIGHTSHIFT_WORKSPACE or ./{DEFAULT_WORKSPACE}]"
+    )(command)
+
+
+def training_options(command: F) -> F:
+    """What determines a training."""
+    command = click.option("--preset", default="default", show_default=True)(command)
+    command = click.option("--set", "changes", multiple=True, type=Setting(), help="Change a setting of the preset.")(
+        command
+    )
+    seeds = click.IntRange(0, (1 << 32) - 1)
+    return click.option("--seed", default=0, show_default=True, type=seeds, help="Of data, weights, order, changes.")(
+        command
+    )
+
+
+def workspace_of(parameter: str) -> "Workspace":
+    """The workspace that --workspace, or else the environment, names."""
+    from nightshift.workspace import Workspace
+
+    return Workspace(workspace_path(parameter))
