@@ -93,7 +93,7 @@ def test_other_settings_train_anew_and_meet_the_serving_model(first, arguments, 
     [
         (["nonsense"], 1, "task 'nonsense': no such task; there are digits"),
         (["digits", "--preset", "nonsense"], 1, "--preset nonsense: task 'digits' has no such preset"),
-        (["digits", "--set", "colour=red"], 1, "--set colour: no such setting"),
+        (["digits", "--set", "nonsense=1"], 1, "--set nonsense: no such setting"),
         (["digits", "--set", "epochs=0"], 1, "epochs: found 0, expected at least 1"),
         (["digits", "--set", "epochs"], 2, "expected NAME=VALUE"),
         (["digits", "--seed", "x"], 2, "not a valid integer"),
