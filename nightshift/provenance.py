@@ -1,5 +1,6 @@
 """What a result depends on: hashes of sources, versions of packages. No TensorFlow."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,8 @@ TRAINING_SOURCES = (
     "training",
 )
 TRAINING_PACKAGES = ("tensorflow", "keras", "numpy")
+BUILDS = {"tensorflow": ("tensorflow-cpu",)}
+"""Other names that a package is installed by: the same sources, built for fewer devices."""
 
 
 @dataclass(frozen=True)
@@ -79,5 +82,16 @@ def hash_of_sources(names: Iterable[str]) -> str:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """The installed version of each package."""
-    return {package: metadata.version(package) for package in packages}
+    """The installed version of each package.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: one is not installed.
+    """
+    return {package: _version(package) for package in packages}
+
+
+def _version(package: str) -> str:
+    for build in BUILDS.get(package, ()):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(build)
+    return metadata.version(package)
