@@ -22,7 +22,7 @@ def deploy(
     where = context(workspace, server, run_id)
     result = step(
         where.run,
-        where.workspace,
+        where.store,
         model=model_name or task,
         saved_model=where.linked(saved_model),
         server=where.server,

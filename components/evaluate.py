@@ -31,7 +31,7 @@ def evaluate(
     where = context(workspace, server, run_id)
     judged = step(
         where.run,
-        where.workspace,
+        where.store,
         task=task,
         model=model_name or task,
         seed=seed,

@@ -29,6 +29,7 @@ def prepare_data(
     prepared = step(
         where.run,
         where.workspace,
+        where.store,
         task=task,
         model=model or task,
         source=data,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nightshift.options import Commands, F, server_option, training_options, workspace_of, workspace_option
+from nightshift.options import Commands, F, store_of, target_option, training_options, workspace_of, workspace_option
 
 if TYPE_CHECKING:
     from nightshift.workspace import Run, Workspace
@@ -34,7 +34,7 @@ def step_options(command: F) -> F:
 @training_options
 @click.option("--data", default="", metavar="URI", help="Where the data are; the task's own if not given.")
 @click.option("--model", default="", help="Name of the served model; the task's name if not given.")
-@server_option
+@target_option
 def prepare_data(
     task: str,
     run_id: str,
@@ -53,6 +53,7 @@ def prepare_data(
     prepared = do(
         place.run(run_id),
         place,
+        store_of(workspace),
         task=task,
         model=model or task,
         source=data,
@@ -99,7 +100,7 @@ def train(run_id: str, workspace: str) -> None:
 
 @step.command()
 @step_options
-@server_option
+@target_option
 def evaluate(run_id: str, workspace: str, server: str) -> None:
     """Judge the trained network on the test split."""
     from nightshift.data.manifest import Dataset
@@ -109,7 +110,7 @@ def evaluate(run_id: str, workspace: str, server: str) -> None:
     place, run, known = _recorded(workspace, run_id)
     judged = do(
         run,
-        place,
+        store_of(workspace),
         task=known["task"],
         model=known["model"],
         seed=known["seed"],
@@ -143,16 +144,16 @@ def export(run_id: str, workspace: str) -> None:
 
 @step.command()
 @step_options
-@server_option
+@target_option
 def deploy(run_id: str, workspace: str, server: str) -> None:
     """Release the SavedModel that export wrote."""
     from nightshift.steps.deploy import deploy as do
 
-    place, run, known = _recorded(workspace, run_id)
+    _, run, known = _recorded(workspace, run_id)
     saved_model = run.statuses().get("export", {}).get("figures", {}).get("saved_model")
     if not saved_model:
         raise click.ClickException(f"{run.path}: export has not been done; run `nightshift step export` first")
-    click.echo(do(run, place, model=known["model"], saved_model=Path(saved_model), server=server).version)
+    click.echo(do(run, store_of(workspace), model=known["model"], saved_model=Path(saved_model), server=server).version)
 
 
 @step.command()

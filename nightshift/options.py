@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nightshift.errors import ConfigurationError, NightshiftError
-from nightshift.settings import DEFAULT_WORKSPACE, address, settings, workspace_path
+from nightshift.settings import DEFAULT_WORKSPACE, address, namespace, settings, workspace_path
 
 if TYPE_CHECKING:
+    from nightshift.serving.store import Store
     from nightshift.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,6 +47,19 @@ class Address(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+class Target(Address):
+    """HOST:PORT or kubernetes:NAMESPACE."""
+
+    name = "target"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        try:
+            return str(value) if namespace(str(value)) else super().convert(value, param, ctx)
+        except ConfigurationError as error:
+            self.fail(str(error), param, ctx)
+
+
 class Setting(click.ParamType[tuple[str, str]]):
     """NAME=VALUE."""
 
@@ -64,6 +78,18 @@ def server_option(command: F) -> F:
     default = settings().server
     return click.option(
         "--server", default=default, show_default=True, type=Address(), metavar="HOST:PORT", help="Model server."
+    )(command)
+
+
+def target_option(command: F) -> F:
+    """--server HOST:PORT or kubernetes:NAMESPACE."""
+    return click.option(
+        "--server",
+        default=settings().server,
+        show_default=True,
+        type=Target(),
+        metavar="HOST:PORT",
+        help="Model server, or kubernetes:NAMESPACE.",
     )(command)
 
 
@@ -91,3 +117,10 @@ def workspace_of(parameter: str) -> "Workspace":
     from nightshift.workspace import Workspace
 
     return Workspace(workspace_path(parameter))
+
+
+def store_of(parameter: str) -> "Store":
+    """The serving store that the environment names, or else that of the workspace."""
+    from nightshift.serving.store import open_store
+
+    return open_store(workspace_of(parameter).models)

@@ -4,6 +4,7 @@ A cluster sets these for every step with one ConfigMap, a laptop not at all; a p
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nightshift.errors import ConfigurationError
 
 DEFAULT_WORKSPACE = "workspace"
 DEFAULT_SERVER = "127.0.0.1:8500"
+KUBERNETES = "kubernetes:"
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Settings:
 
     workspace: str
     server: str
+    store: str
     run_id: str
 
 
@@ -27,6 +30,7 @@ def settings() -> Settings:
     return Settings(
         workspace=os.environ.get("NIGHTSHIFT_WORKSPACE", DEFAULT_WORKSPACE),
         server=os.environ.get("NIGHTSHIFT_SERVER", DEFAULT_SERVER),
+        store=os.environ.get("NIGHTSHIFT_STORE", ""),
         run_id=os.environ.get("NIGHTSHIFT_RUN_ID", ""),
     )
 
@@ -53,3 +57,17 @@ def address(text: str) -> str:
     if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 1 << 16:
         raise ConfigurationError(f"server: found {text!r}, expected HOST:PORT with a port from 1 to 65535")
     return text
+
+
+def namespace(server: str) -> str:
+    """The namespace that `kubernetes:NAMESPACE` names, '' if the text is not of that form.
+
+    Raises:
+        ConfigurationError: it is, and that is no name of a namespace.
+    """
+    if not server.startswith(KUBERNETES):
+        return ""
+    name = server.removeprefix(KUBERNETES)
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+        raise ConfigurationError(f"server: found {server!r}, expected HOST:PORT or {KUBERNETES}NAMESPACE")
+    return name

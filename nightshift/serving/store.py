@@ -20,6 +20,7 @@ from nightshift.serving.config import model_config, server_config
 from nightshift.serving.ledger import Event, Ledger, State
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
+from nightshift.settings import settings
 
 STABLE = "stable"
 STORE_SERVICE = "nightshift.store"
@@ -129,6 +130,11 @@ class Store:
                     model_config(model, base, versions=sorted(versions), labels={STABLE: named} if named else {})
                 )
         return server_config(configs)
+
+
+def open_store(folder: Path) -> Store:
+    """The store that the environment names, or else the one in this folder."""
+    return Store(Path(settings().store) if settings().store else folder)
 
 
 def _facts(saved_model: Path) -> dict[str, Any]:

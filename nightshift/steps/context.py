@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from nightshift.errors import WorkspaceError
 from nightshift.files import write_atomic
+from nightshift.serving.store import Store, open_store
 from nightshift.settings import settings, workspace_path
 from nightshift.workspace import Run, Workspace
 
@@ -20,9 +21,10 @@ class Artifact(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The workspace, the model server's HOST:PORT and the run's folder."""
+    """The workspace, the serving store, where it is served (see serving.target) and the run's folder."""
 
     workspace: Workspace
+    store: Store
     server: str
     run: Run
 
@@ -52,8 +54,8 @@ def context(workspace: str, server: str, run_id: str) -> Context:
 
     Args:
         workspace: folder.
-        server: HOST:PORT.
+        server: where models are served, HOST:PORT or kubernetes:NAMESPACE.
         run_id: of the pipeline; NIGHTSHIFT_RUN_ID wins, so that whoever starts a run on a laptop can name it.
     """
     place = Workspace(workspace_path(workspace))
-    return Context(place, server or settings().server, place.run(settings().run_id or run_id))
+    return Context(place, open_store(place.models), server or settings().server, place.run(settings().run_id or run_id))

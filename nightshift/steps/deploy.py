@@ -4,21 +4,21 @@ import json
 from pathlib import Path
 
 from nightshift.errors import ReleaseError
-from nightshift.serving.client import Client
-from nightshift.serving.release import Released, release
+from nightshift.serving.release import Released
 from nightshift.serving.store import Store
-from nightshift.workspace import Run, Workspace
+from nightshift.serving.target import target
+from nightshift.workspace import Run
 
 
-def deploy(run: Run, workspace: Workspace, *, model: str, saved_model: Path, server: str) -> Released:
+def deploy(run: Run, store: Store, *, model: str, saved_model: Path, server: str) -> Released:
     """Publish, load beside the serving version, ask the golden batch, promote.
 
     Args:
         run: where the record goes.
-        workspace: holds the serving store, which the server shares.
+        store: where it is published.
         model: name of the served model.
         saved_model: a folder that the export step wrote.
-        server: HOST:PORT.
+        server: where the models are served, HOST:PORT or kubernetes:NAMESPACE.
 
     Raises:
         ReleaseError: evaluate did not bless the model, or the server refused it; what served before still does.
@@ -26,8 +26,8 @@ def deploy(run: Run, workspace: Workspace, *, model: str, saved_model: Path, ser
     with run.step("deploy") as step:
         step.figures = {"model": model, "released": False}
         _check_blessed(run)
-        with Client(server, timeout=60) as client:
-            released = release(Store(workspace.models), model, saved_model, client, step.say)
+        with target(server, store) as serving:
+            released = serving.release(model, saved_model, step.say)
         step.figures = {
             "model": model,
             "version": released.version,

@@ -9,13 +9,12 @@ from nightshift.evaluation.gate import Decision, decide
 from nightshift.evaluation.judgement import Judgement
 from nightshift.files import write_json, write_npz
 from nightshift.problems.registry import problem_of
-from nightshift.serving.client import Client
-from nightshift.serving.release import champion
 from nightshift.serving.store import Store
+from nightshift.serving.target import target
 from nightshift.tasks.base import Task
 from nightshift.tasks.registry import task as task_of
 from nightshift.training.model import TrainedModel
-from nightshift.workspace import Run, Workspace
+from nightshift.workspace import Run
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Judged:
 
 def evaluate(
     run: Run,
-    workspace: Workspace,
+    store: Store,
     *,
     task: str,
     model: str,
@@ -41,13 +40,13 @@ def evaluate(
 
     Args:
         run: where the record goes.
-        workspace: holds the serving store.
+        store: has the serving model.
         task: name.
         model: name of the served model.
         seed: puzzles are shuffled by it.
         dataset: its test split judges.
         trained: the candidate.
-        server: HOST:PORT of the model server, asked which version serves.
+        server: where the models are served, asked which version does.
 
     """
     with run.step("evaluate") as step:
@@ -60,9 +59,8 @@ def evaluate(
             seed=seed,
             progress=lambda f, m: step.progress(f / 2, m),
         )
-        store = Store(workspace.models)
-        with Client(server) as client:
-            version = champion(store, model, client)
+        with target(server, store) as serving_place:
+            version = serving_place.champion(model)
         serving = None
         if version:
             answer = of_saved_model(store.version_path(model, version))

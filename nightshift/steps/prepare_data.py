@@ -12,9 +12,8 @@ from nightshift.errors import ConfigurationError
 from nightshift.files import write_npz
 from nightshift.provenance import recipe
 from nightshift.serving.card import read_card
-from nightshift.serving.client import Client
-from nightshift.serving.release import champion
 from nightshift.serving.store import Store
+from nightshift.serving.target import target
 from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
 
@@ -33,6 +32,7 @@ class Prepared:
 def prepare_data(
     run: Run,
     workspace: Workspace,
+    store: Store,
     *,
     task: str,
     model: str,
@@ -47,13 +47,14 @@ def prepare_data(
     Args:
         run: where the record goes.
         workspace: where the dataset goes.
+        store: what serves is of this store.
         task: name.
         model: name that the result is served by.
         source: of the data; '' is the task's own.
         preset: name.
         settings: changes to it.
         seed: of the run.
-        server: HOST:PORT of the model server.
+        server: where the models are served, HOST:PORT or kubernetes:NAMESPACE.
 
     Raises:
         NightshiftError: a name, a setting or the data cannot be used, the server does not answer, or what it serves
@@ -64,9 +65,8 @@ def prepare_data(
             raise ConfigurationError(f"seed: found {seed}, expected 0 to {(1 << 32) - 1}")
         chosen = task_of(task)
         changed = chosen.preset(preset, settings)
-        store = Store(workspace.models)
-        with Client(server) as client:  # a server of another store is found out now, not after the training
-            version = champion(store, model, client)
+        with target(server, store) as serving:  # a server of another store is found out now, not after the training
+            version = serving.champion(model)
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
         key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
         due, reason = training_due(store, model, version, key)

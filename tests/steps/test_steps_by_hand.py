@@ -88,10 +88,10 @@ def judged(run, *, blessed):
 def test_what_evaluate_did_not_bless_is_not_released_by_hand_either(workspace, server, tmp_path):
     run = workspace.run("not-blessed")
     with pytest.raises(ReleaseError, match=r"evaluation\.json: not there; evaluate the model first"):
-        deploy(run, workspace, model="other", saved_model=tmp_path, server=server)
+        deploy(run, Store(workspace.models), model="other", saved_model=tmp_path, server=server)
     judged(run, blessed=False)
     with pytest.raises(ReleaseError, match=r"did not bless it: accuracy 0\.9320 is below 0\.95"):
-        deploy(run, workspace, model="other", saved_model=tmp_path, server=server)
+        deploy(run, Store(workspace.models), model="other", saved_model=tmp_path, server=server)
     assert "other" not in Store(workspace.models).models()
 
 
@@ -112,7 +112,7 @@ def test_a_refused_release_is_on_record_and_nothing_was_released(workspace, serv
     run = workspace.run("refused")
     judged(run, blessed=True)
     with pytest.raises(StoreError, match="half written or not one of ours"):
-        deploy(run, workspace, model="other", saved_model=tmp_path, server=server)
+        deploy(run, Store(workspace.models), model="other", saved_model=tmp_path, server=server)
     status = run.statuses()["deploy"]
     assert status["state"] == "failed"
     assert "half written or not one of ours" in status["error"]
