@@ -5,7 +5,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 from nightshift.data.examples import Source
@@ -13,6 +12,7 @@ from nightshift.data.manifest import Dataset, Origin
 from nightshift.data.sources import open_source
 from nightshift.errors import DataError
 from nightshift.files import exclusive_lock, remove_stale_partials, write_json
+from nightshift.provenance import versions
 from nightshift.tasks.base import Task
 from nightshift.workspace import Workspace
 
@@ -70,8 +70,8 @@ def _key(task: Task, origin: Origin, seed: int) -> str:
     digest = hashlib.sha256()
     settings = [task.name, task.image_shape, task.fit, task.labelled, task.classes, task.validation_share, seed]
     digest.update(json.dumps([origin.identity, *settings]).encode())
-    for package in DECODERS:
-        digest.update(f"\0{package} {version(package)}".encode())
+    for package, version in versions(DECODERS).items():
+        digest.update(f"\0{package} {version}".encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:32]
