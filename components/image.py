@@ -1,3 +1,3 @@
-"""The container image that the steps run in: named here and nowhere else."""
+"""The container image that the steps run in unless a run says otherwise: named here and nowhere else."""
 
-IMAGE = "nightshift/train:python3.11"
+IMAGE = "localhost/nightshift/train:dev"

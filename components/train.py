@@ -16,12 +16,14 @@ def train(
     gpus: str,
     cpu: str,
     memory: str,
+    tolerations: list,
+    node_selector: dict,
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     curves: dsl.Output[dsl.HTML],
     figures: dsl.Output[dsl.Metrics],
 ):
-    """Train; `gpus`, `cpu` and `memory` are what the Pod asks for."""
+    """Train; `gpus` to `node_selector` say where the Pod runs and what it may use."""
     from nightshift.data.manifest import Dataset
     from nightshift.report.pages import training_page
     from nightshift.steps.context import context

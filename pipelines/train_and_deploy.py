@@ -1,16 +1,17 @@
 """From a task's data to its endpoint: prepare, train, evaluate, export, deploy; a report whatever happens."""
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
+from components.image import IMAGE
 from components.prepare_data import prepare_data
 from components.report import report
 from components.train import train
+from pipelines.placement import HOUR, LARGE, SMALL, in_cluster, on_accelerator, with_webhook
 
 RUN_ID = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-SHARED_MEMORY = "2Gi"
 
 
 @dsl.pipeline(name="train-and-deploy")
@@ -24,6 +25,10 @@ def train_and_deploy(
     gpus: str = "0",
     cpu: str = "2",
     memory: str = "4Gi",
+    tolerations: list = [],  # noqa: B006
+    node_selector: dict = {},  # noqa: B006
+    image: str = IMAGE,
+    train_image: str = IMAGE,
     workspace: str = "",
     server: str = "",
 ):
@@ -44,12 +49,18 @@ def train_and_deploy(
         gpus: number of GPUs of the train step.
         cpu: processors of the train step.
         memory: memory of the train step.
+        tolerations: taints of nodes that the train step may run on, as in a Pod.
+        node_selector: labels of nodes that it has to run on.
+        image: that the steps run in, by digest or by a tag that is never moved.
+        train_image: that the train step runs in; on GPUs nightshift/train-gpu.
         workspace: folder shared by the steps; empty: the environment's.
-        server: HOST:PORT of the model server; empty: the environment's.
+        server: where models are served, HOST:PORT or kubernetes:NAMESPACE; empty: the environment's.
     """
     # No step uses Kubeflow's cache: its key has neither the code in the image nor what serves now. The steps know
     # themselves what has been done before, by content (nightshift.provenance).
     closing = report(workspace=workspace, run_id=RUN_ID).set_display_name("Report").set_caching_options(False)
+    in_cluster(closing, image, SMALL)
+    with_webhook(closing)
     with dsl.ExitHandler(closing, name="train and deploy"):
         prepared = (
             prepare_data(
@@ -67,6 +78,7 @@ def train_and_deploy(
             .set_caching_options(False)
             .set_retry(num_retries=1, backoff_duration="5s")
         )
+        in_cluster(prepared, image, LARGE)
         with dsl.If(prepared.outputs["Output"] == True, name="something to train"):  # noqa: E712  a comparison for kfp
             trained = (
                 train(
@@ -79,19 +91,16 @@ def train_and_deploy(
                     gpus=gpus,
                     cpu=cpu,
                     memory=memory,
+                    tolerations=tolerations,
+                    node_selector=node_selector,
                     dataset=prepared.outputs["dataset"],
                 )
                 .set_display_name("Train")
                 .set_caching_options(False)
                 .set_retry(num_retries=2, backoff_duration="5s")
-                .set_cpu_limit(cpu)
-                .set_memory_limit(memory)
-                .set_accelerator_type("nvidia.com/gpu")
-                .set_accelerator_limit(gpus)
             )
-            kubernetes.empty_dir_mount(
-                trained, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=SHARED_MEMORY
-            )
+            in_cluster(trained, train_image, None, seconds=24 * HOUR)
+            on_accelerator(trained, gpus, cpu, memory, tolerations, node_selector)
             judged = (
                 evaluate(
                     task=task,
@@ -107,6 +116,7 @@ def train_and_deploy(
                 .set_caching_options(False)
                 .set_retry(num_retries=1, backoff_duration="5s")
             )
+            in_cluster(judged, image, LARGE)
             with dsl.If(judged.outputs["Output"] == True, name="good enough"):  # noqa: E712
                 exported = (
                     export(
@@ -123,11 +133,17 @@ def train_and_deploy(
                     .set_caching_options(False)
                     .set_retry(num_retries=1, backoff_duration="5s")
                 )
-                deploy(
-                    task=task,
-                    model_name=model,
-                    workspace=workspace,
-                    server=server,
-                    run_id=RUN_ID,
-                    saved_model=exported.outputs["saved_model"],
-                ).set_display_name("Deploy").set_caching_options(False)
+                in_cluster(exported, image, LARGE)
+                deployed = (
+                    deploy(
+                        task=task,
+                        model_name=model,
+                        workspace=workspace,
+                        server=server,
+                        run_id=RUN_ID,
+                        saved_model=exported.outputs["saved_model"],
+                    )
+                    .set_display_name("Deploy")
+                    .set_caching_options(False)
+                )
+                in_cluster(deployed, image, SMALL)

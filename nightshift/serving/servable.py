@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
 
 from nightshift.protos import types_pb2
+from nightshift.serving import runtime
 from nightshift.serving.status import invalid_argument, of_tensorflow
 from nightshift.serving.versions import check_whole
 
@@ -39,10 +38,10 @@ class Servable:
             StatusError: it is half written, damaged or no SavedModel with the tag `serve`.
         """
         check_whole(path)
-        options = tf.compat.v1.ConfigProto(
+        options = runtime.ConfigProto(
             intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads
         )
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
+        self._session = runtime.Session(graph=runtime.Graph(), config=options)
         try:
             meta_graph = _load(self._session, path)
         except BaseException:
@@ -74,7 +73,7 @@ class Servable:
         run = self._callable(signature, names)
         try:
             answers = run(*(inputs[name] for name in sorted(inputs)))
-        except tf.errors.OpError as error:
+        except runtime.OpError as error:
             raise of_tensorflow(error) from error
         return {name: _array(answer) for name, answer in zip(names, answers, strict=True)}
 
@@ -85,7 +84,7 @@ class Servable:
                 self._callables.move_to_end(key)
                 return self._callables[key]
             definition = self.signatures[signature]
-            options = config_pb2.CallableOptions(
+            options = runtime.CallableOptions(
                 feed=[definition.inputs[name].name for name in sorted(definition.inputs)],
                 fetch=[definition.outputs[name].name for name in outputs],
             )
@@ -106,8 +105,8 @@ class Servable:
 def _load(session: Any, path: Path) -> Any:
     try:
         with session.graph.as_default():
-            return tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(path))
-    except tf.errors.OpError as error:
+            return runtime.load(session, [runtime.SERVING], str(path))
+    except runtime.OpError as error:
         raise of_tensorflow(error) from error
     except Exception as error:  # The folder's content decides what is raised: KeyError, ValueError, RuntimeError, ...
         raise invalid_argument(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from error
@@ -116,7 +115,7 @@ def _load(session: Any, path: Path) -> Any:
 def _check_dtypes(signature: Any, inputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
     by_tensor = sorted(signature.inputs, key=lambda name: str(signature.inputs[name].name))
     for index, name in enumerate(by_tensor):
-        expected, found = signature.inputs[name].dtype, tf.as_dtype(inputs[name].dtype).as_datatype_enum
+        expected, found = signature.inputs[name].dtype, runtime.as_dtype(inputs[name].dtype).as_datatype_enum
         if found != expected:
             raise invalid_argument(
                 f"Expects arg[{index}] to be {_runtime_name(expected)} but {_runtime_name(found)} is provided"

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from nightshift.protos import prediction_log_pb2
+from nightshift.serving import runtime
 from nightshift.serving.classify import classify
 from nightshift.serving.predict import predict
 from nightshift.serving.servable import Servable
@@ -42,11 +42,11 @@ def warm_up(servable: Servable, version: Path, *, max_bytes: int) -> int:
 
 def _logs(path: Path) -> Iterator[Any]:
     try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for record in runtime.tf_record_iterator(str(path)):
             yield prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
         raise invalid_argument(f"Failed to parse warmup record from {path}: {error}") from error
-    except tf.errors.OpError as error:
+    except runtime.OpError as error:
         raise of_tensorflow(error) from error
 
 

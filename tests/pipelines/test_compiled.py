@@ -7,6 +7,7 @@ import yaml
 from click.testing import CliRunner
 from kfp import components
 
+from components.image import IMAGE
 from nightshift.tasks.registry import tasks
 from pipelines.compile import FOLDER, PIPELINES, main, package
 
@@ -97,8 +98,34 @@ def test_no_step_installs_packages_when_it_starts(specification):
         assert "pip install" not in json.dumps(container(specification, name)["command"])
 
 
-def test_all_steps_run_in_one_image(specification):
-    assert len({container(specification, name)["image"] for name in STEPS}) == 1
+def test_the_images_are_parameters_and_their_default_is_named_in_one_place(specification):
+    images = {name: container(specification, name)["image"] for name in STEPS}
+    assert images.pop("train") == "{{$.inputs.parameters['pipelinechannel--train_image']}}"
+    assert set(images.values()) == {"{{$.inputs.parameters['pipelinechannel--image']}}"}
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    assert {parameters[name]["defaultValue"] for name in ("image", "train_image")} == {IMAGE}
+
+
+def test_every_step_has_limits_a_time_limit_the_workspace_and_a_user_without_rights(specification, documents):
+    configured = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name in STEPS:
+        assert {"resourceCpuLimit", "resourceMemoryLimit"} <= container(specification, name)["resources"].keys()
+        pod = configured[f"exec-{name}"]
+        assert pod["activeDeadlineSeconds"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert [mount["mountPath"] for mount in pod["pvcMount"]] == ["/workspace"]
+        assert pod["configMapAsEnv"][0]["optional"] is True
+
+
+def test_the_train_step_is_placed_by_parameters(documents):
+    placed = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    assert "tolerations" in json.dumps(placed["tolerations"])
+    assert "node_selector" in json.dumps(placed["nodeSelector"])
+
+
+def test_only_the_report_sees_the_webhook(documents):
+    configured = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {name for name, pod in configured.items() if "secretAsEnv" in pod} == {"exec-report"}
 
 
 def test_the_run_form_lists_the_tasks_and_needs_no_answer(specification):

@@ -38,12 +38,14 @@ def server(workspace):
 WITHOUT_TENSORFLOW = """
 import sys
 from pathlib import Path
+from nightshift.serving.store import Store
 from nightshift.steps.prepare_data import prepare_data
 from nightshift.steps.report import report
 from nightshift.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]))
+store = Store(workspace.models)
 run = workspace.run("by-script")
-prepared = prepare_data(run, workspace, task="digits", model="digits", source="", preset="blog", settings={}, seed=0,
+prepared = prepare_data(run, workspace, store, task="digits", model="digits", source="", preset="blog", settings={}, seed=0,
                         server=sys.argv[2])
 assert prepared.dataset.reused and prepared.train, prepared.reason
 report(run)

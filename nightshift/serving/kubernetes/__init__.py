@@ -1,0 +1,9 @@
+"""Models served by a Kubernetes namespace: releases, rollbacks and status, blue/green, one Deployment a version.
+
+`kubernetes_serving(namespace, store)` is where to begin; it gives a `KubernetesServing`.
+"""
+
+from nightshift.serving.kubernetes.release import KubernetesServing, kubernetes_serving
+from nightshift.serving.kubernetes.status import ModelStatus, VersionRecord
+
+__all__ = ["KubernetesServing", "ModelStatus", "VersionRecord", "kubernetes_serving"]

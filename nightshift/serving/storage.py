@@ -1,0 +1,62 @@
+"""Where a store keeps its files: a folder, or the objects below a prefix of a bucket, by one interface."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+MAX_FILES = 100_000
+"""Of one listing."""
+MAX_FILE_BYTES = 1 << 20
+"""Of a file that is read as a whole, such as an event."""
+
+
+class Files(Protocol):
+    """Files by their names below the store's root, '/' between the parts; one with a leading '.' is not listed."""
+
+    def url(self, name: str = "") -> str:
+        """What a model server, or a person, calls it: an absolute path or gs://BUCKET/NAME."""
+
+    def folders(self, name: str = "") -> list[str]:
+        """The names of the folders in one, sorted."""
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, sorted; none if there is no such folder."""
+
+    def contents(self, folder: str) -> dict[str, bytes]:
+        """Those files, whole.
+
+        Raises:
+            StoreError: one is larger than MAX_FILE_BYTES.
+        """
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a file durably, whole or not at all.
+
+        Raises:
+            FileExistsError: there is one; it stays as it is.
+        """
+
+    def put_version(self, name: str, saved_model: Path) -> None:
+        """Copy a SavedModel; has_version holds once it is there as a whole.
+
+        Raises:
+            StoreError: its files are not those of its manifest, or not after the copy.
+            FileExistsError: another process writes a version of that name.
+        """
+
+    def has_version(self, name: str) -> bool:
+        """Whether a SavedModel is there as a whole."""
+
+    def get_version(self, name: str) -> Path:
+        """A local folder with a SavedModel's files; not to be written to.
+
+        Raises:
+            StoreError: it cannot be had as a whole.
+        """
+
+    def lock(self, seconds: float) -> AbstractContextManager[None]:
+        """Hold the store for the block.
+
+        Raises:
+            TimeoutError: another process has held it for so many seconds.
+        """
