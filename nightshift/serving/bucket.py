@@ -39,7 +39,7 @@ class Bucket:
 
     objects: Objects
     copies: Copies
-    _known: dict[tuple[str, int], bytes] = field(default_factory=dict, compare=False)
+    _known: dict[tuple[str, int], bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.url()
@@ -68,7 +68,7 @@ class Bucket:
     def _read(self, blob: Any) -> bytes:
         key = (blob.name, blob.generation)
         if key not in self._known:
-            url = f"gs://{blob.bucket.name}/{blob.name}"
+            url = self.url(blob.name.removeprefix(self.objects.prefix))
             if blob.size > MAX_FILE_BYTES:
                 raise StoreError(f"{url}: larger than {MAX_FILE_BYTES:,} bytes")
             with in_words(url):
@@ -136,6 +136,19 @@ class Bucket:
     def lock(self, seconds: float) -> AbstractContextManager[None]:
         """See Files."""
         return object_lock(self.objects, ".lock", print, seconds)
+
+
+def bucket(url: str, copies: Path) -> Bucket:
+    """The store's files at gs://BUCKET/PREFIX; nothing is asked of the network yet.
+
+    Args:
+        url: of the store.
+        copies: the folder for copies.
+
+    Raises:
+        ConfigurationError: it is no such URL.
+    """
+    return Bucket(Objects.at(url), Copies(copies))
 
 
 def _at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

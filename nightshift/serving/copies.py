@@ -1,4 +1,4 @@
-"""Copies of versions that are kept elsewhere, in a folder of this machine: made once for each content, and not for ever."""
+"""Copies on this machine of versions that are kept elsewhere: made once for each content, and not for ever."""
 
 import contextlib
 import os

@@ -8,18 +8,17 @@ rolled_back the label `stable` names an earlier version again
 """
 
 import json
-import os
-import tempfile
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from nightshift.errors import StoreError
-from nightshift.files import sync_directory
+from nightshift.serving.storage import Files
 
 KINDS = ("published", "approved", "promoted", "refused", "rolled_back")
+NAME = re.compile(r"[0-9]{6}\.json")
 
 
 @dataclass(frozen=True)
@@ -93,17 +92,20 @@ def fold(events: Sequence[Event]) -> State:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A model's events, files in one folder, numbered in order."""
+    """A model's events, files of a folder of the store, numbered from 1 without a gap."""
 
-    path: Path
+    files: Files
+    folder: str
 
     def events(self) -> list[Event]:
         """All events, oldest first.
 
         Raises:
-            StoreError: a file is not an event.
+            StoreError: a file is not an event, or one is missing.
         """
-        return [_read(file) for file in sorted(self.path.glob("[0-9]*.json"))]
+        contents = self.files.contents(self.folder)
+        names = self._numbered(contents)
+        return [_read(self.files.url(f"{self.folder}/{name}"), contents[name]) for name in names]
 
     def state(self) -> State:
         """What the events come to."""
@@ -117,30 +119,36 @@ class Ledger:
         """
         if event.kind not in KINDS:
             raise ValueError(f"found event {event.kind!r}, expected one of {', '.join(KINDS)}")
-        self.path.mkdir(parents=True, exist_ok=True)
-        last = max((int(file.name[:6]) for file in self.path.glob("[0-9]*.json")), default=0)
-        target = self.path / f"{last + 1:06d}.json"
-        with tempfile.NamedTemporaryFile("w", dir=self.path, prefix=".event.") as file:
-            json.dump(asdict(event), file, indent=2)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-            try:
-                os.link(file.name, target)  # a link is never put in the place of a file, a rename would be
-            except FileExistsError:
-                raise StoreError(f"{target}: another process records a release of this model right now") from None
-        sync_directory(self.path)
+        last = len(self._numbered(self.files.names(self.folder)))
+        name = f"{self.folder}/{_name(last + 1)}"
+        try:
+            self.files.create(name, json.dumps(asdict(event), indent=2).encode())
+        except FileExistsError:
+            url = self.files.url(name)
+            raise StoreError(f"{url}: another process records a release of this model right now") from None
+
+    def _numbered(self, names: Iterable[str]) -> list[str]:
+        found = sorted(name for name in names if NAME.fullmatch(name))
+        for number, name in enumerate(found, start=1):
+            if name != _name(number):
+                url = self.files.url(f"{self.folder}/{_name(number)}")
+                raise StoreError(f"{url}: missing, though {name} is there; what serves cannot be told without it")
+        return found
 
 
-def _read(file: Path) -> Event:
+def _name(number: int) -> str:
+    return f"{number:06d}.json"
+
+
+def _read(url: str, content: bytes) -> Event:
     try:
-        event = Event(**json.loads(file.read_text()))
+        event = Event(**json.loads(content))
     except (ValueError, TypeError, RecursionError) as error:
-        raise StoreError(f"{file}: not a ledger event: {error}") from error
+        raise StoreError(f"{url}: not a ledger event: {error}") from error
     if event.kind not in KINDS:
-        raise StoreError(f"{file}: kind: found {event.kind!r}, expected one of {', '.join(KINDS)}")
+        raise StoreError(f"{url}: kind: found {event.kind!r}, expected one of {', '.join(KINDS)}")
     if type(event.version) is not int or event.version < 0:
-        raise StoreError(f"{file}: version: found {event.version!r}, expected the number of a version")
+        raise StoreError(f"{url}: version: found {event.version!r}, expected the number of a version")
     if not isinstance(event.facts, dict):
-        raise StoreError(f"{file}: facts: found {event.facts!r}, expected an object")
+        raise StoreError(f"{url}: facts: found {event.facts!r}, expected an object")
     return event

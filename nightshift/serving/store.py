@@ -1,11 +1,11 @@
 """The serving store: ROOT/MODEL/VERSION/ holds a SavedModel, ROOT/MODEL/ledger/ what happened to the versions.
 
-Version folders have numbers for names and are never changed, so a model server can watch them; everything else has a
-name that servers ignore.
+ROOT is a folder or gs://BUCKET/PREFIX. Version folders have numbers for names and are never changed, so a model server
+can watch them; everything else has a name that servers ignore. A server is told the versions it serves by number, so it
+never serves one whose upload to a bucket was interrupted, which no ledger names.
 """
 
 import hashlib
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,35 +13,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nightshift.errors import StoreError
-from nightshift.files import exclusive_lock, remove_stale_partials, sha256_of, staged_directory
+from nightshift.errors import ConfigurationError, StoreError
+from nightshift.files import sha256_of
 from nightshift.serving.card import read_card
 from nightshift.serving.config import model_config, server_config
+from nightshift.serving.folder import Folder
 from nightshift.serving.ledger import Event, Ledger, State
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
+from nightshift.serving.storage import Files
 from nightshift.settings import settings
 
 STABLE = "stable"
 STORE_SERVICE = "nightshift.store"
 """A name in a server's health service: one that serves a store has this and STORE_SERVICE/IDENTITY."""
 LOCK_SECONDS = 600.0
+COPIES = ".copies"
+"""In the folder that a store without a bucket would have."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of models."""
+    """Models and their versions.
 
-    root: Path
+    Attributes:
+        root: the folder, or the files of a bucket.
+    """
+
+    root: Path | Files
+
+    @property
+    def files(self) -> Files:
+        """Where everything is kept."""
+        return Folder(self.root) if isinstance(self.root, Path) else self.root
 
     @property
     def identity(self) -> str:
         """Tells this store from others: a hash of where it is."""
-        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
+        return hashlib.sha256(self.files.url().encode()).hexdigest()[:16]
 
     def models(self) -> list[str]:
         """The models that something was ever published for."""
-        return sorted(path.parent.name for path in self.root.glob("*/ledger"))
+        return [model for model in self.files.folders() if self.files.names(_ledger_of(model))]
 
     def ledger(self, model: str) -> Ledger:
         """A model's releases.
@@ -51,28 +64,28 @@ class Store:
         """
         if not model or not all(c.isalnum() or c in "-_" for c in model):
             raise StoreError(f"model {model!r}: expected letters, digits, '-' and '_'")
-        return Ledger(self.root / model / "ledger")
+        return Ledger(self.files, _ledger_of(model))
 
     def state(self, model: str) -> State:
         """What serves, and what has."""
         return self.ledger(model).state()
 
     def version_path(self, model: str, version: int) -> Path:
-        """A version's SavedModel.
+        """A version's SavedModel: the folder itself, or a copy of what is in the bucket.
 
         Raises:
-            StoreError: it is not there.
+            StoreError: it is not there, or cannot be copied as a whole.
         """
-        path = self.root / model / str(version)
-        if not path.is_dir():
+        if not self.has_version(model, version):
             raise StoreError(
-                f"{path}: version {version} of model {model!r} is not there; is the server another store's?"
+                f"{self.files.url(_version_of(model, version))}: version {version} of model {model!r} is not there; "
+                "is the server another store's?"
             )
-        return path
+        return self.files.get_version(_version_of(model, version))
 
     def has_version(self, model: str, version: int) -> bool:
-        """Whether a version's folder is there."""
-        return (self.root / model / str(version)).is_dir()
+        """Whether a version is there as a whole."""
+        return self.files.has_version(_version_of(model, version))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -82,7 +95,7 @@ class Store:
             StoreError: another process has held it for LOCK_SECONDS.
         """
         try:
-            with exclusive_lock(self.root / ".lock", print, LOCK_SECONDS):
+            with self.files.lock(LOCK_SECONDS):
                 yield
         except TimeoutError as error:
             raise StoreError(str(error)) from error
@@ -93,21 +106,22 @@ class Store:
         The caller holds the lock.
 
         Raises:
-            StoreError: its files are not those of its manifest, before the copy or after, or its card lacks a fact.
+            StoreError: its files are not those of its manifest, before the copy or after, or its card lacks a fact;
+                or another process publishes at the same moment.
         """
         check_manifest(saved_model)
         facts = _facts(saved_model)
         ledger, version = self.ledger(model), self._fresh(model)
-        remove_stale_partials(self.root / model, older_than=0)  # their writers are dead: the store is locked
-        with staged_directory(self.root / model / str(version)) as staging:
-            shutil.copytree(saved_model, staging, dirs_exist_ok=True)
-            check_manifest(staging)
+        try:
+            self.files.put_version(_version_of(model, version), saved_model)
+        except FileExistsError as error:
+            raise StoreError(f"{error.filename}: another process publishes this version right now") from error
         ledger.append(Event("published", version, facts=facts))
         return version
 
     def _fresh(self, model: str) -> int:
-        """The time as YYYYMMDDhhmmss, UTC; higher than every number in use."""
-        numbers = (int(path.name) for path in (self.root / model).glob("[0-9]*") if path.name.isdigit())
+        """The time as YYYYMMDDhhmmss, UTC; higher than every number in use, that of a half-written version included."""
+        numbers = (int(name) for name in self.files.folders(model) if name.isascii() and name.isdigit())
         return max(int(time.strftime("%Y%m%d%H%M%S", time.gmtime())), max(numbers, default=0) + 1)
 
     def server_config(self, candidate: tuple[str, int] | None = None, label: tuple[str, int] | None = None) -> Any:
@@ -125,16 +139,34 @@ class Store:
                 versions.add(candidate[1])
             named = label[1] if label and label[0] == model else stable
             if versions:
-                base = (self.root / model).resolve()
-                configs.append(
-                    model_config(model, base, versions=sorted(versions), labels={STABLE: named} if named else {})
-                )
+                labels = {STABLE: named} if named else {}
+                configs.append(model_config(model, self.files.url(model), versions=sorted(versions), labels=labels))
         return server_config(configs)
 
 
 def open_store(folder: Path) -> Store:
-    """The store that the environment names, or else the one in this folder."""
-    return Store(Path(settings().store) if settings().store else folder)
+    """The store that the environment names, or else the one in this folder, which then has copies from a bucket.
+
+    Raises:
+        ConfigurationError: the environment names neither a folder nor gs://BUCKET/PREFIX, or what Google Cloud Storage
+            needs is not installed.
+    """
+    named = settings().store
+    if "://" not in named:
+        return Store(Path(named) if named else folder)
+    try:
+        from nightshift.serving.bucket import bucket  # not before it is needed: it takes time to load
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"store: {named} needs the package {error.name}, see the extra `train`") from error
+    return Store(bucket(named, folder / COPIES))
+
+
+def _ledger_of(model: str) -> str:
+    return f"{model}/ledger"
+
+
+def _version_of(model: str, version: int) -> str:
+    return f"{model}/{version}"
 
 
 def _facts(saved_model: Path) -> dict[str, Any]:

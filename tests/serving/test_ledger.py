@@ -9,12 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightshift.errors import StoreError
+from nightshift.serving.folder import Folder
 from nightshift.serving.ledger import KINDS, Event, Ledger, fold
+from nightshift.serving.storage import MAX_FILE_BYTES
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    return Ledger(tmp_path / "ledger")
+    return Ledger(Folder(tmp_path), "ledger")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "ledger"
 
 
 def released(version):
@@ -71,20 +78,20 @@ def test_what_serves_is_the_last_one_promoted_or_rolled_back_to(steps):
         assert not set(state.serving) & set(state.refused)
 
 
-def test_an_event_is_written_once_and_stays_as_it_is(ledger):
+def test_an_event_is_written_once_and_stays_as_it_is(ledger, folder):
     ledger.append(Event("published", 1))
-    before = (ledger.path / "000001.json").read_bytes()
+    before = (folder / "000001.json").read_bytes()
     ledger.append(Event("refused", 1, "no"))
-    assert (ledger.path / "000001.json").read_bytes() == before
-    assert sorted(os.listdir(ledger.path)) == ["000001.json", "000002.json"]
+    assert (folder / "000001.json").read_bytes() == before
+    assert sorted(os.listdir(folder)) == ["000001.json", "000002.json"]
 
 
-def test_another_user_may_read_it_as_every_file_of_the_store(ledger):
+def test_another_user_may_read_it_as_every_file_of_the_store(ledger, folder):
     ledger.append(Event("published", 1))
-    assert stat.S_IMODE((ledger.path / "000001.json").stat().st_mode) == 0o644
+    assert stat.S_IMODE((folder / "000001.json").stat().st_mode) == 0o644
 
 
-def test_two_writers_of_one_number_do_not_lose_an_event(ledger, monkeypatch):
+def test_two_writers_of_one_number_do_not_lose_an_event(ledger, folder, monkeypatch):
     ledger.append(Event("published", 1))
 
     def other_first(source, target, link=os.link):
@@ -95,12 +102,30 @@ def test_two_writers_of_one_number_do_not_lose_an_event(ledger, monkeypatch):
     with pytest.raises(StoreError, match=r"000002\.json: another process"):
         ledger.append(Event("refused", 1))
     assert len(ledger.events()) == 2
-    assert sorted(os.listdir(ledger.path)) == ["000001.json", "000002.json"]
+    assert sorted(os.listdir(folder)) == ["000001.json", "000002.json"]
 
 
-def test_what_a_killed_writer_left_is_not_an_event(ledger):
+def test_a_missing_event_is_named_rather_than_left_out(ledger, folder):
+    for event in released(1):
+        ledger.append(event)
+    (folder / "000002.json").unlink()
+    with pytest.raises(StoreError, match=r"000002\.json: missing, though 000003\.json is there"):
+        ledger.state()
+    with pytest.raises(StoreError, match=r"000002\.json: missing"):
+        ledger.append(Event("refused", 1))
+    assert sorted(os.listdir(folder)) == ["000001.json", "000003.json"]
+
+
+def test_a_file_is_not_read_without_bound(ledger, folder):
     ledger.append(Event("published", 1))
-    (ledger.path / ".event.abc").write_text("{")
+    (folder / "000002.json").write_bytes(b" " * (MAX_FILE_BYTES + 1))
+    with pytest.raises(StoreError, match=r"000002\.json: larger than 1,048,576 bytes"):
+        ledger.events()
+
+
+def test_what_a_killed_writer_left_is_not_an_event(ledger, folder):
+    ledger.append(Event("published", 1))
+    (folder / ".event.abc").write_text("{")
     assert len(ledger.events()) == 1
 
 
@@ -130,9 +155,9 @@ def test_an_unknown_kind_is_a_mistake_of_the_program(ledger):
     ],
     ids=lambda content: str(content)[:40],
 )
-def test_a_file_that_is_no_event_is_named(ledger, content):
+def test_a_file_that_is_no_event_is_named(ledger, folder, content):
     ledger.append(Event("published", 1))
-    path = ledger.path / "000002.json"
+    path = folder / "000002.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(StoreError, match=r"000002\.json: "):
         ledger.events()
@@ -147,8 +172,9 @@ def test_a_file_that_is_no_event_is_named(ledger, content):
     ),
 )
 def test_any_event_survives_the_disk(tmp_path_factory, kind, version, reason, facts):
-    ledger = Ledger(tmp_path_factory.mktemp("ledger"))
+    folder = tmp_path_factory.mktemp("ledger")
+    ledger = Ledger(Folder(folder), "m")
     event = Event(kind, version, reason, facts=facts)
     ledger.append(event)
     assert ledger.events() == [event]
-    assert json.loads((ledger.path / "000001.json").read_text())["version"] == version
+    assert json.loads((folder / "m" / "000001.json").read_text())["version"] == version

@@ -11,6 +11,7 @@ from version_folder import write_version
 
 from nightshift.errors import StoreError
 from nightshift.files import exclusive_lock
+from nightshift.serving import folder as folder_module
 from nightshift.serving import store as module
 from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import check_manifest
@@ -61,7 +62,7 @@ def test_a_source_that_changes_while_it_is_copied_is_not_published(store, saved_
         shutil.copytree(source, target, **options)
         (target / "saved_model.pb").write_bytes(b"")
 
-    monkeypatch.setattr(module, "shutil", types.SimpleNamespace(copytree=careless))
+    monkeypatch.setattr(folder_module, "shutil", types.SimpleNamespace(copytree=careless))
     with pytest.raises(StoreError, match=r"saved_model\.pb: its content"):
         store.publish("m", saved_model)
     assert list((store.root / "m").iterdir()) == []

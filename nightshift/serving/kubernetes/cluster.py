@@ -110,12 +110,15 @@ class Cluster:
         query = [("container", container), ("tailLines", str(LOG_LINES)), ("limitBytes", str(LOG_BYTES))]
         query += [("previous", "true")] if previous else []
         try:
-            text: str = self._ask("GET", "pods", f"{pod}/log", query=query, kind_of_answer="str")
+            response = self._ask("GET", "pods", f"{pod}/log", query=query, stream=True)
         except ClusterError as error:
             if error.status in (400, NOT_FOUND):  # no such container yet, or its log is gone
                 return ""
             raise
-        return text.strip()
+        try:
+            return str(response.data.decode(errors="replace").strip())
+        finally:
+            response.close()
 
     def follow(self, kind: str, selector: str, *, tick: int) -> Iterator[list[Object]]:
         """The objects that a selector picks, each time one changed and at least every `tick` seconds, without end."""
@@ -164,7 +167,6 @@ class Cluster:
         query: list[tuple[str, str]] | None = None,
         body: Object | None = None,
         stream: bool = False,
-        kind_of_answer: str = "object",
         read_seconds: float = READ_SECONDS,
     ) -> Any:
         path = f"/{GROUPS[kind]}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
@@ -178,7 +180,7 @@ class Cluster:
                 query_params=query or [],
                 header_params=dict(headers),
                 body=body,
-                response_type=kind_of_answer,
+                response_type="object",
                 auth_settings=["BearerToken"],
                 _return_http_data_only=True,
                 _preload_content=not stream,
