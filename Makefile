@@ -38,7 +38,15 @@ test: setup ## lint, types and tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not cluster"
+
+.PHONY: test-cluster
+test-cluster: setup ## on a real Kubernetes: manifests, releases, rollbacks, kills; with KFP_ENDPOINT also runs and schedules
+	$(PY) -m pytest tests/cluster -m "cluster and not soak" --timeout 900
+
+.PHONY: test-soak
+test-soak: setup ## the same in full counts: 20 releases and 5 rollbacks under load, 20 kills
+	$(PY) -m pytest tests/cluster -m soak --timeout 3600
 
 .PHONY: lint
 lint: setup ## tidy the sources

@@ -12,8 +12,8 @@ import click
 
 from nightshift import __version__
 from nightshift.cli_steps import step
-from nightshift.errors import ServingError
-from nightshift.options import Commands, server_option, workspace_of, workspace_option
+from nightshift.errors import ConfigurationError, ServingError
+from nightshift.options import Commands, server_option, store_of, workspace_option
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,12 +136,13 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported, which reads it then
     from nightshift.serving.embedded import ServerOptions
     from nightshift.serving.embedded import serve as run
-    from nightshift.serving.store import Store
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    store = store_of(workspace)
+    if not isinstance(store.root, Path):
+        raise ConfigurationError(f"{store.root}: this server reads folders; a bucket takes TensorFlow Serving")
     # The ledger says which version is stable before that version is loaded.
-    store = Store(workspace_of(workspace).models)
     options = ServerOptions(host=host, labels_for_unavailable=True, store=store.identity)
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)
 
@@ -152,9 +153,7 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
 @json_option
 def releases(model: str | None, workspace: str, as_json: bool) -> None:
     """List the versions of a model, or of every model, and which one serves."""
-    from nightshift.serving.store import Store
-
-    store = Store(workspace_of(workspace).models)
+    store = store_of(workspace)
     names = [model] if model else store.models()
     if not names or (model and model not in store.models()):
         raise click.ClickException(f"{store.root}: nothing has been released{f' as {model}' if model else ''} there")
@@ -187,10 +186,9 @@ def rollback(model: str, version: int, server: str, workspace: str) -> None:
     """Let an earlier version serve again: the one before, or VERSION."""
     from nightshift.serving.client import Client
     from nightshift.serving.release import rollback as roll_back
-    from nightshift.serving.store import Store
 
     with Client(server, timeout=60) as client:
-        roll_back(Store(workspace_of(workspace).models), model, client, version, click.echo)
+        roll_back(store_of(workspace), model, client, version, click.echo)
 
 
 main.add_command(step)

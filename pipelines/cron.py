@@ -116,7 +116,7 @@ class Cron:
         return of_month and of_week if self.day.star or self.weekday.star else of_month or of_week
 
     def _times(self, day: date, zone: tzinfo) -> list[datetime]:
-        """Every moment of a day at which the zone's clock shows the hour and the minute, twice in an hour it repeats."""
+        """The moments of a day at which the zone's clock shows hour and minute; in an hour that repeats, two."""
         shown = (time(hour, minute) for hour in self.hour.values for minute in self.minute.values)
         both = (datetime.combine(day, each, zone).replace(fold=fold) for each in shown for fold in (0, 1))
         moments = {each.astimezone(UTC) for each in both if _exists(each, zone)}

@@ -22,7 +22,7 @@ from nightshift.options import InWords, training_options, workspace_option
 from nightshift.serving.client import Client
 from nightshift.serving.examples import ask_examples
 from nightshift.serving.process import server_process
-from nightshift.serving.store import Store
+from nightshift.serving.store import open_store
 from nightshift.settings import address, settings, workspace_path
 from nightshift.steps.report import report
 from nightshift.tasks.registry import task as task_of
@@ -61,7 +61,7 @@ def main(
         raise click.UsageError("--model names one served model: give one TASK with it")
     place = Workspace(workspace_path(workspace))
     for name in tasks:
-        Store(place.models).ledger(model or name)
+        open_store(place.models).ledger(model or name)
     target = address(server or settings().server)
     place.make()
     succeeded = True
@@ -155,7 +155,7 @@ def _summary(run: Run, place: Workspace, model: str, server: str, succeeded: boo
     """Tell how the run ended and ask the endpoint, unless `server` is empty; returns the figures."""
     steps = run.statuses()
     recorded = {name: status["figures"] for name, status in steps.items()}
-    state = Store(place.models).state(model)
+    state = open_store(place.models).state(model)
     metrics = recorded.get("evaluate", {}).get("metrics") or state.published.get(state.stable, {}).get("metrics", {})
     figures: dict[str, Any] = {"task": recorded.get("prepare_data", {}).get("task", model), "run": run.run_id}
     figures |= metrics

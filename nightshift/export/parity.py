@@ -26,12 +26,9 @@ def prove_equal(saved_model: Path, model: str, golden: Golden) -> Differences:
         arguments = [
             "-m",
             "nightshift.serving.embedded",
-            "--port",
-            "0",
-            "--model-name",
-            model,
-            "--model-base-path",
-            str(base),
+            "--port=0",
+            f"--model_name={model}",
+            f"--model_base_path={base}",
         ]
         with server_process(arguments) as target, Client(target, timeout=60) as client:
             for status in client.status(model):

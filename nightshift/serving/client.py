@@ -32,6 +32,9 @@ _MAX_TENSOR_BYTES = 8 * _MAX_MESSAGE_BYTES
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
 _RELOAD_SECONDS = 120.0
+_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+"""What a request meets at a server that is not there, or stops: asking again does no harm, whatever was asked."""
+
 _INIT_OP = "__saved_model_init_op"
 
 
@@ -44,7 +47,7 @@ class ServerRefusedError(ServingError):
 
 
 class ServerUnavailableError(ServingError):
-    """No model server answered, or none in time. `code` is UNAVAILABLE or DEADLINE_EXCEEDED."""
+    """No model server answered, or none in time. `code` is UNAVAILABLE, CANCELLED or DEADLINE_EXCEEDED."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
@@ -118,7 +121,7 @@ class Client:
         Args:
             target: HOST:PORT.
             timeout: seconds that a call may take, retries included.
-            retries: how often a call is repeated when the server is unavailable.
+            retries: how often a call is repeated when the server is unavailable or stops.
         """
         self.target = target
         self._timeout = timeout
@@ -131,7 +134,8 @@ class Client:
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.min_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 1000),
-                ("grpc.enable_retries", 0),
+                # gRPC's own retries stay on: a request that met the end of its connection (a server that limits the
+                # age of connections, or stops) and that the server has not seen goes out again on the next one.
             ],
         )
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -305,14 +309,14 @@ class Client:
             except grpc.RpcError as error:
                 pause = _backoff(attempt)
                 again = attempt < self._retries and time.monotonic() + pause < deadline
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or not again:
+                if error.code() not in _AGAIN or not again:
                     raise self._failure(error, subject, limit) from error
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _failure(self, error: Any, subject: str, seconds: float) -> ServingError:
         code, said = error.code().name, error.details()
-        if code == "UNAVAILABLE":
+        if error.code() in _AGAIN:
             advice = "start one with `nightshift serve`"
             return ServerUnavailableError(f"no model server answers at {self.target}; {advice} ({said})", code)
         if code == "DEADLINE_EXCEEDED":

@@ -71,6 +71,8 @@ class Manager:
         *,
         poll_seconds: float = 1.0,
         labels_for_unavailable: bool = False,
+        load_retries: int = 0,
+        load_retry_seconds: float = 0.0,
     ) -> None:
         """Start with no model.
 
@@ -78,8 +80,12 @@ class Manager:
             load: loads a version's folder, or raises StatusError.
             poll_seconds: how often folders are listed; 0 means only when a configuration is applied.
             labels_for_unavailable: whether a new label may name a version that is not available.
+            load_retries: how often a version that fails to load is tried again; it is LOADING all the while.
+            load_retry_seconds: the pause before each further try, in which nothing else is loaded.
         """
         self._load = load
+        self._load_retries = load_retries
+        self._load_retry_seconds = load_retry_seconds
         self._labels_for_unavailable = labels_for_unavailable
         self._models: dict[str, _Model] = {}
         self._versions: dict[str, dict[int, Version]] = {}
@@ -259,6 +265,7 @@ class Manager:
             elif old.state is not State.UNLOADING:
                 old.aspired = True
         self._unload_unaspired(name)
+        self._changed.notify_all()
 
     def _bring_up(self, version: Version) -> None:
         with self._changed:
@@ -266,18 +273,30 @@ class Manager:
                 self._set(version, State.END)
                 return
             self._set(version, State.LOADING)
-        servable, failure = None, None
-        try:
-            servable = self._load(version.path)
-        except StatusError as error:
-            failure = error
-        except Exception as error:
-            logger.exception("model %s version %d: loading failed", version.model, version.number)
-            failure = StatusError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        servable, failure = self._try_to_load(version)
+        for _ in range(self._load_retries):
+            if failure is None or not self._still_asked_for(version, self._load_retry_seconds):
+                break
+            logger.warning("model %s version %d: trying again: %s", version.model, version.number, failure.message)
+            servable, failure = self._try_to_load(version)
         with self._changed:
             version.servable, version.error = servable, failure
             self._set(version, State.END if failure else State.AVAILABLE)
             self._unload_unaspired(version.model)
+
+    def _try_to_load(self, version: Version) -> tuple[Closable | None, StatusError | None]:
+        try:
+            return self._load(version.path), None
+        except StatusError as error:
+            return None, error
+        except Exception as error:
+            logger.exception("model %s version %d: loading failed", version.model, version.number)
+            return None, StatusError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+
+    def _still_asked_for(self, version: Version, seconds: float) -> bool:
+        """Wait, and answer whether the version is still to be loaded; no sooner than it is not."""
+        with self._changed:
+            return not self._changed.wait_for(lambda: self._stopping.is_set() or not version.aspired, seconds)
 
     def _unload_unaspired(self, name: str) -> None:
         aspired = [version for version in self._of(name) if version.aspired]

@@ -127,7 +127,7 @@ class Objects:
             FileExistsError: the object is there in another generation; it stays as it is.
             StoreError: no bucket, no permission or no network.
         """
-        blob, writer = None, uuid.uuid4().hex
+        writer = uuid.uuid4().hex
         with in_words(self.url(name)):
             blob = self._bucket.blob(f"{self.prefix}{name}")
             blob.metadata = {**(metadata or {}), "writer": writer}

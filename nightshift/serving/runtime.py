@@ -2,8 +2,8 @@
 
 `import tensorflow` takes 4 s and 600 MB where Keras finds what it likes to import, and a server needs none of that: its
 runtime loads in 0.8 s and 360 MB. While it is imported a bare package of that name stands in, as in
-`nightshift.protos`. It is taken away again, and the parts stay: a later `import tensorflow` in the same process builds on
-the very same ones.
+`nightshift.protos`. It is taken away again, and the parts stay: a later `import tensorflow` in the same process builds
+on the very same ones.
 """
 
 import contextlib

@@ -15,12 +15,12 @@ from nightshift.protos import (
 from nightshift.serving.classify import classify
 from nightshift.serving.manager import Manager
 from nightshift.serving.predict import predict
-from nightshift.serving.status import StatusError, invalid_argument, not_found, unimplemented
+from nightshift.serving.status import StatusError, invalid_argument, not_found, unavailable, unimplemented
 
 logger = logging.getLogger(__name__)
 
 _MESSAGE_LIMIT = 1024
-_SIGNATURE_DEF = "signature_def"
+SIGNATURE_DEF = "signature_def"
 
 
 class PredictionService:
@@ -40,7 +40,7 @@ class PredictionService:
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer a GetModelMetadataRequest."""
-        return _answer(context, lambda: self._metadata(request))
+        return _answer(context, lambda: model_metadata(self._manager, request))
 
     def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuse: no model here regresses."""
@@ -60,21 +60,6 @@ class PredictionService:
         with self._manager.serving(request.model_spec) as version:
             return classify(version.servable, version.number, request)
 
-    def _metadata(self, request: Any) -> Any:
-        _check_spec(request)
-        if not request.metadata_field:
-            raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
-        for name in request.metadata_field:
-            if name != _SIGNATURE_DEF:
-                raise invalid_argument(f"Metadata field {name} is not supported")
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        with self._manager.serving(request.model_spec) as version:
-            response.model_spec.name = version.model
-            response.model_spec.version.value = version.number
-            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=version.servable.signatures)
-        response.metadata[_SIGNATURE_DEF].Pack(signatures)
-        return response
-
 
 class ModelService:
     """GetModelStatus and HandleReloadConfigRequest; the methods' names are the protocol's."""
@@ -85,32 +70,16 @@ class ModelService:
 
     def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer a GetModelStatusRequest."""
-        return _answer(context, lambda: self._status(request))
+        return _answer(context, lambda: model_status(self._manager, request))
 
     def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Replace the list of models and answer when those that are new in it are available or have failed."""
         return _answer(context, lambda: self._reload(request, context.is_active))
 
-    def _status(self, request: Any) -> Any:
-        _check_spec(request)
-        name, wanted = request.model_spec.name, request.model_spec.version.value
-        one = request.model_spec.HasField("version")
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for number, state, error in self._manager.versions(name):
-            if one and number != wanted:
-                continue
-            entry = response.model_version_status.add(version=number, state=int(state))
-            entry.status.error_code = error.number if error else 0
-            entry.status.error_message = error.message if error else ""
-        if not response.model_version_status:
-            what = f"version {wanted}" if one else "any versions"
-            raise not_found(f"Could not find {what} of model {name}")
-        return response
-
     def _reload(self, request: Any, waiting: Callable[[], bool]) -> Any:
         # The caller holds one of few threads while models load: others are told to come back.
         if not self._reloading.acquire(blocking=False):
-            raise StatusError(grpc.StatusCode.UNAVAILABLE, "another configuration is being applied")
+            raise unavailable("another configuration is being applied")
         try:
             new = self._manager.apply(request.config, require_versions=True)
             self._manager.wait_settled(new, waiting=waiting)
@@ -120,6 +89,49 @@ class ModelService:
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         return response
+
+
+def model_metadata(manager: Manager, request: Any) -> Any:
+    """The GetModelMetadataResponse to a GetModelMetadataRequest.
+
+    Raises:
+        StatusError: there is no such model, version or label, or another field than `signature_def` is asked for.
+    """
+    _check_spec(request)
+    if not request.metadata_field:
+        raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
+    for name in request.metadata_field:
+        if name != SIGNATURE_DEF:
+            raise invalid_argument(f"Metadata field {name} is not supported")
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    with manager.serving(request.model_spec) as version:
+        response.model_spec.name = version.model
+        response.model_spec.version.value = version.number
+        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=version.servable.signatures)
+    response.metadata[SIGNATURE_DEF].Pack(signatures)
+    return response
+
+
+def model_status(manager: Manager, request: Any) -> Any:
+    """The GetModelStatusResponse to a GetModelStatusRequest; labels are ignored, as TensorFlow Serving does.
+
+    Raises:
+        StatusError: there is no such model or version.
+    """
+    _check_spec(request)
+    name, wanted = request.model_spec.name, request.model_spec.version.value
+    one = request.model_spec.HasField("version")
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, state, error in manager.versions(name):
+        if one and number != wanted:
+            continue
+        entry = response.model_version_status.add(version=number, state=int(state))
+        entry.status.error_code = error.number if error else 0
+        entry.status.error_message = error.message if error else ""
+    if not response.model_version_status:
+        what = f"version {wanted}" if one else "any versions"
+        raise not_found(f"Could not find {what} of model {name}")
+    return response
 
 
 def _check_spec(request: Any) -> None:

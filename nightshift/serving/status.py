@@ -36,6 +36,11 @@ def failed_precondition(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
+def unavailable(message: str) -> StatusError:
+    """UNAVAILABLE with this message."""
+    return StatusError(grpc.StatusCode.UNAVAILABLE, message)
+
+
 def unimplemented(message: str) -> StatusError:
     """UNIMPLEMENTED with this message."""
     return StatusError(grpc.StatusCode.UNIMPLEMENTED, message)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import images
-from installation import PROGRAMS, Installation
+from installation import Installation
 from kubectl import Kubectl, until
+from pods import PROGRAMS, pod
 
 COUNT = 4
 SETTLED_SECONDS = 3.0
@@ -113,19 +113,17 @@ def asking(installation: Installation, model: str, *, retries: int, count: int =
         retries: how often a request is repeated when no server is there; 0: every such failure counts.
         count: of Pods.
     """
-    kubectl = installation.clients
+    kubectl, label = installation.asking, {"asks": model}
     names = [f"asking-{model}-{number}" for number in range(count)]
-    address = installation.address(model)
-    kubectl.apply(*(_pod(name, [address, model, str(retries)], model) for name in names))
-    clients = Clients(kubectl, f"nightshift.test/asks={model}", count)
+    command = ["python3", f"{PROGRAMS}/asking.py", installation.address(model), model, str(retries)]
+    kubectl.apply(*(pod(name, "serve", command, labels=label) for name in names))
+    clients = Clients(kubectl, f"asks={model}", count)
     try:
         for name in names:
             kubectl.wait_ready(name)
-        until(lambda: len({s["client"] for s in clients.answers().spans}) == count, 60, "every client is answered")
+        until(
+            lambda: len({span["client"] for span in clients.answers().spans}) == count, 60, "every client is answered"
+        )
         yield clients
     finally:
         kubectl("delete", "pod", *names, "--grace-period=1", "--ignore-not-found")
-
-
-def _pod(name: str, arguments: list[str], model: str) -> dict[str, Any]:
-    raise NotImplementedError

@@ -9,23 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import images
-import yaml
-from kubectl import Kubectl, until
+from kubectl import Kubectl
+from overlays import node_folder, write_overlay
 
-ROOT = Path(__file__).parent.parent.parent
-OVERLAYS = ROOT / "manifests" / "overlays"
-PROGRAMS = Path(__file__).parent / "programs"
-SHARED_PROGRAMS = (ROOT / "tests" / "serving" / "version_folder.py",)
-PREFIX = "nightshift-test"
-MANAGED = "app.kubernetes.io/managed-by=nightshift"
-KINDS = ("deployments", "replicasets", "pods", "services", "configmaps", "poddisruptionbudgets", "horizontalpodautoscalers")
-UNPRIVILEGED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-"""What the Pod Security standard `restricted` asks of a container, and a root that cannot be written."""
-NOBODY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+HERE = Path(__file__).parent
+PROGRAMS = (*sorted((HERE / "programs").glob("*.py")), HERE.parent / "serving" / "version_folder.py")
+PREFIX = "clu"
+MANAGED = "app.kubernetes.io/managed-by=nightshift,app.kubernetes.io/name=model-server"
+VERSION = "app.kubernetes.io/version"
+USER = 65532  # of the images, and of whoever writes the workspace
 
 Object = dict[str, Any]
 
@@ -36,142 +28,114 @@ class Installation:
 
     Attributes:
         cluster: kubectl for all of it.
-        runs: the namespace of pipeline runs.
-        serving: the namespace of model servers.
-        asking: a namespace for Pods that ask them.
+        name: what the names of its namespaces begin with.
+        overlay: the folder with the kustomization.
     """
 
     cluster: Kubectl
-    runs: str
-    serving: str
-    asking: str
+    name: str
+    overlay: Path
 
     @property
-    def kubectl(self) -> Kubectl:
+    def runs(self) -> Kubectl:
+        """kubectl where runs happen."""
+        return self.cluster.within(f"{self.name}-runs")
+
+    @property
+    def serving(self) -> Kubectl:
         """kubectl where models are served."""
-        return self.cluster.within(self.serving)
+        return self.cluster.within(f"{self.name}-serving")
+
+    @property
+    def asking(self) -> Kubectl:
+        """kubectl for a namespace of clients."""
+        return self.cluster.within(f"{self.name}-asking")
 
     def address(self, model: str) -> str:
         """HOST:PORT of a model's Service."""
-        return f"{model}.{self.serving}.svc:8500"
+        return f"{model}.{self.serving.namespace}.svc:8500"
 
-    def managed(self, kind: str, model: str) -> list[Object]:
+    def made(self, kind: str, model: str) -> list[Object]:
         """What releases of a model made, of a kind."""
-        selector = f"{MANAGED},app.kubernetes.io/instance={model}"
-        found: list[Object] = self.kubectl.get(kind, "-l", selector)
+        found: list[Object] = self.serving.get(kind, "-l", f"{MANAGED},app.kubernetes.io/instance={model}")
         return found
 
     def pods(self, model: str, version: int) -> list[Object]:
-        """The Pods of a version that are not on their way out."""
-        found = self.managed("pods", model)
+        """A version's Pods that are not on their way out."""
         return [
             pod
-            for pod in found
-            if pod["metadata"]["labels"]["app.kubernetes.io/version"] == str(version)
-            and "deletionTimestamp" not in pod["metadata"]
+            for pod in self.made("pods", model)
+            if pod["metadata"]["labels"][VERSION] == str(version) and "deletionTimestamp" not in pod["metadata"]
         ]
 
     def selected(self, model: str) -> int:
         """The version that a model's Service selects."""
-        return int(self.kubectl.get("service", model)["spec"]["selector"]["app.kubernetes.io/version"])
+        return int(self.serving.get("service", model)["spec"]["selector"][VERSION])
 
     @contextlib.contextmanager
-    def template(self, change: Object) -> Iterator[None]:
-        """Another PodTemplate `server` for the length of the block: a strategic merge patch."""
-        before = self.kubectl.get("podtemplate", "server")
-        self.kubectl("patch", "podtemplate", "server", "--type=strategic", "-p", json.dumps(change))
+    def server(self, container: Object, **annotations: str) -> Iterator[None]:
+        """Other model servers for the length of the block: a change of their container, and of the settings."""
+        kubectl = self.serving
+        before = kubectl.get("podtemplate", "server")
+        change = {
+            "metadata": {
+                "annotations": {f"nightshift/{key.replace('_', '-')}": value for key, value in annotations.items()}
+            },
+            "template": {"spec": {"containers": [{"name": "server"} | container]}},
+        }
+        kubectl("patch", "podtemplate", "server", "--type=strategic", "-p", json.dumps(change))
         try:
             yield
         finally:
-            now = self.kubectl.get("podtemplate", "server")
-            now["template"] = before["template"]
-            now["metadata"]["annotations"] = before["metadata"].get("annotations", {})
-            self.kubectl("replace", "-f", "-", stdin=json.dumps(now))
-
-
-def rendered(cluster: Kubectl, overlay: str) -> list[Object]:
-    """What an overlay says."""
-    return [item for item in yaml.safe_load_all(cluster("kustomize", str(OVERLAYS / overlay))) if item]
-
-
-def namespaces(objects: list[Object]) -> tuple[str, str]:
-    """Where runs happen, and where models are served."""
-
-    def of(kind: str, name: str) -> str:
-        return next(
-            str(item["metadata"]["namespace"])
-            for item in objects
-            if (item["kind"], item["metadata"]["name"]) == (kind, name)
-        )
-
-    return of("ServiceAccount", "nightshift-runner"), of("PodTemplate", "server")
-
-
-def renamed(objects: list[Object], names: dict[str, str], suffix: str) -> list[Object]:
-    """The same objects in other namespaces; what belongs to none gets a name and a folder of its own."""
-    wide = {item["metadata"]["name"] for item in objects if "namespace" not in item["metadata"]} - names.keys()
-
-    def text(key: str, value: str) -> str:
-        if key in ("namespace", "kubernetes.io/metadata.name"):
-            return names.get(value, value)
-        if key in ("name", "volumeName") and value in wide:
-            return f"{value}-{suffix}"
-        if key == "path" and value.startswith("/var/lib/"):
-            return f"{value}-{suffix}"
-        if value.startswith("kubernetes:"):
-            return "kubernetes:" + names.get(value.removeprefix("kubernetes:"), "")
-        return value
-
-    def walk(key: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: walk(name, inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [walk(key, inner) for inner in value]
-        return text(key, value) if isinstance(value, str) else value
-
-    found = [walk("", item) for item in objects]
-    for item in found:
-        if item["kind"] == "Namespace":
-            item["metadata"]["name"] = names.get(item["metadata"]["name"], item["metadata"]["name"])
-    return found
+            now = kubectl.get("podtemplate", "server")
+            now["template"], now["metadata"]["annotations"] = before["template"], before["metadata"]["annotations"]
+            kubectl("replace", "-f", "-", stdin=json.dumps(now))
 
 
 @contextlib.contextmanager
-def installed(cluster: Kubectl) -> Iterator[Installation]:
-    """The overlay `dev` under names of its own, for the length of the block."""
-    suffix = secrets.token_hex(3)
-    objects = rendered(cluster, "dev")
-    runs, serving = namespaces(objects)
-    installation = Installation(cluster, *(f"{PREFIX}-{suffix}-{name}" for name in ("runs", "serving", "asking")))
-    names = {runs: installation.runs, serving: installation.serving}
-    objects = renamed(objects, names, suffix)
-    present = {item["metadata"]["name"] for item in objects if item["kind"] == "Namespace"}
-    missing = [namespace(name) for name in (installation.runs, installation.asking) if name not in present]
+def installed(cluster: Kubectl, folder: Path) -> Iterator[Installation]:
+    """The overlay `dev` under names of its own, for the length of the block; its kustomization is in the folder."""
+    found = Installation(cluster, f"{PREFIX}-{secrets.token_hex(3)}", folder)
+    workspace = node_folder(found.runs.namespace)
+    write_overlay(folder, "dev", found.runs.namespace, found.serving.namespace)
     try:
-        cluster.apply(*missing, *(item for item in objects if item["kind"] == "Namespace"))
-        cluster.apply(*(item for item in objects if item["kind"] != "Namespace"))
-        for place in (installation.serving, installation.asking):
-            cluster.within(place).apply(programs())
-        yield installation
+        cluster.apply(_namespace(found.runs), _namespace(found.asking, {"nightshift/client": "true"}))
+        _as_root(found.runs, "prepare", workspace, f"mkdir -p /node/models && chown -R {USER}:{USER} /node")
+        cluster("apply", "-k", str(folder))
+        found.asking.apply(_programs())
+        found.runs.apply(_programs())
+        yield found
     finally:
-        wide = [item for item in objects if "namespace" not in item["metadata"] and item["kind"] != "Namespace"]
-        cluster("delete", "namespace", *vars_of(installation), "--ignore-not-found", timeout=300)
-        for item in wide:
-            cluster("delete", item["kind"], item["metadata"]["name"], "--ignore-not-found")
+        cluster(
+            "delete", "namespace", found.serving.namespace, found.asking.namespace, "--ignore-not-found", timeout=300
+        )
+        found.runs("delete", "pods", "--all", "--grace-period=1", "--ignore-not-found")
+        _as_root(found.runs, "remove", str(Path(workspace).parent), f"rm -rf /node/{Path(workspace).name}")
+        cluster("delete", "-k", str(folder), "--ignore-not-found", timeout=300)
+        cluster("delete", "namespace", found.runs.namespace, "--ignore-not-found", timeout=300)
 
 
-def vars_of(installation: Installation) -> list[str]:
-    """Its namespaces."""
-    return [installation.runs, installation.serving, installation.asking]
+def _namespace(kubectl: Kubectl, labels: dict[str, str] | None = None) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": kubectl.namespace, "labels": labels or {}}}
 
 
-def namespace(name: str) -> Object:
-    """A namespace."""
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-
-def programs() -> Object:
-    """What runs in the tests' Pods, as a ConfigMap."""
-    files = [*PROGRAMS.glob("*.py"), *SHARED_PROGRAMS]
-    content = {file.name: file.read_text() for file in files}
+def _programs() -> Object:
+    """What runs in the tests' Pods."""
+    content = {file.name: file.read_text() for file in PROGRAMS}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "programs"}, "data": content}
+
+
+def _as_root(kubectl: Kubectl, name: str, folder: str, script: str) -> None:
+    """Do on the node what whoever looks after it does by hand (docs/operations.md)."""
+    container = {
+        "name": name,
+        "image": images.name("serve"),
+        "command": ["sh", "-euc", script],
+        "securityContext": {"runAsUser": 0, "runAsGroup": 0},
+        "volumeMounts": [{"name": "node", "mountPath": "/node"}],
+    }
+    volume = {"name": "node", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}
+    spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
+    kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=120s", timeout=150)
+    kubectl("delete", "pod", name, "--grace-period=1")

@@ -67,7 +67,9 @@ class Kubectl:
         Raises:
             KubectlError: it is not, in time; says what the Pod's events and log say.
         """
-        done = self.attempt("wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={seconds:g}s", timeout=seconds + 30)
+        done = self.attempt(
+            "wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={seconds:g}s", timeout=seconds + 30
+        )
         if done.returncode:
             events = self.attempt("events", "--for", f"pod/{pod}").stdout
             log = self.attempt("logs", pod, "--tail=20").stdout

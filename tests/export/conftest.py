@@ -64,6 +64,6 @@ def client(classifier: Case, solver: Case, tmp_path_factory: pytest.TempPathFact
     file = tmp_path_factory.mktemp("server") / "models.config"
     models = [model_config(case.name, case.exported.path.parent) for case in (classifier, solver)]
     file.write_text(str(server_config(models)))
-    arguments = ["-m", "nightshift.serving.embedded", "--port", "0", "--model-config", str(file)]
+    arguments = ["-m", "nightshift.serving.embedded", "--port=0", f"--model_config_file={file}"]
     with server_process(arguments) as target, Client(target, retries=0, timeout=30) as client:
         yield client

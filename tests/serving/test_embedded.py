@@ -14,12 +14,12 @@ from nightshift.serving import embedded
 from nightshift.serving.client import Client
 from nightshift.serving.config import model_config, read_config, server_config
 
-COMMAND = [sys.executable, "-m", "nightshift.serving.embedded", "--port", "0"]
+COMMAND = [sys.executable, "-m", "nightshift.serving.embedded", "--port=0"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_server_finishes_what_is_under_way_and_exits_0(publish, stop):
-    command = [*COMMAND, "--model-name", "m", "--model-base-path", str(publish(1).parent)]
+    command = [*COMMAND, "--model_name=m", f"--model_base_path={publish(1).parent}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             line = process.stdout.readline()
@@ -47,7 +47,7 @@ def test_a_stopped_server_finishes_what_is_under_way_and_exits_0(publish, stop):
 def test_the_process_says_what_is_wrong_with_its_configuration(tmp_path):
     file = tmp_path / "models.config"
     file.write_text('model_config_list { config { name: "m" base_path: "relative" model_platform: "tensorflow" } }')
-    result = subprocess.run([*COMMAND, "--model-config", str(file)], capture_output=True, text=True)
+    result = subprocess.run([*COMMAND, f"--model_config_file={file}"], capture_output=True, text=True)
     assert result.returncode == 1
     assert "error: model configuration: Expected model m to have an absolute path" in result.stderr
     assert "Traceback" not in result.stderr

@@ -61,10 +61,12 @@ class Cluster:
                 return None
             raise
 
-    def list(self, kind: str, selector: str = "", fields: str = "") -> list[Object]:
+    def find(self, kind: str, selector: str = "", fields: str = "") -> list[Object]:
         """The objects whose labels (and fields) a selector picks, by name."""
         found = self._ask("GET", kind, query=_selecting(selector, fields))
         items: list[Object] = found["items"]
+        for item in items:
+            item["kind"] = found["kind"].removesuffix("List")  # which the API leaves out in a list's items
         return sorted(items, key=lambda item: str(item["metadata"]["name"]))
 
     def create(self, kind: str, body: Object, *, dry_run: bool = False) -> Object | None:
@@ -192,8 +194,9 @@ class Cluster:
 
 def _patiently(call: Callable[[], Any], subject: str) -> Any:
     """Call until it succeeds, is refused, or the API server has been away for too long."""
-    from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
+
+    from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 
     deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
     while True:
@@ -243,7 +246,7 @@ def connect(namespace: str) -> Iterator[Cluster]:
     Raises:
         ConfigurationError: neither is there.
     """
-    from kubernetes import client, config
+    from kubernetes import client, config  # type: ignore[import-untyped]
 
     configuration = client.Configuration()
     try:

@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightshift.errors import ServingError
-from nightshift.serving.kubernetes.names import INSTANCE, SERVED, VERSION, WITHDRAWN, Object, annotation, name_of, number
+from nightshift.serving.kubernetes.names import (
+    INSTANCE,
+    SERVED,
+    VERSION,
+    WITHDRAWN,
+    Object,
+    annotation,
+    name_of,
+    number,
+)
 from nightshift.serving.ledger import Event, State
 
 BY_HAND = "its Service was switched by hand"

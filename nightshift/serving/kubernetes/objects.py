@@ -77,7 +77,13 @@ def config_map(names: Names, version: int, store: str) -> Object:
     text = models_config(names.model, version, store)
     suffix = hashlib.sha256(text.encode()).hexdigest()[:10]
     metadata = _metadata(names, f"{names.version(version)}-{suffix}", version)
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": {CONFIG_FILE: text}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": {CONFIG_FILE: text},
+    }
 
 
 def deployment(
@@ -143,14 +149,10 @@ def _pod(names: Names, version: int, template: Object, settings: ServingSettings
 
 def _container(spec: Object) -> Object:
     """The model server's container."""
-    for container in spec.get("containers") or []:
-        if container["name"] == CONTAINER:
-            return dict_of(container)
-    raise ConfigurationError(f"PodTemplate {TEMPLATE}: spec.containers: found none of the name {CONTAINER!r}")
-
-
-def dict_of(container: Object) -> Object:
-    return container
+    found: list[Object] = [one for one in spec.get("containers") or [] if one["name"] == CONTAINER]
+    if not found:
+        raise ConfigurationError(f"PodTemplate {TEMPLATE}: spec.containers: found none of the name {CONTAINER!r}")
+    return found[0]
 
 
 def _serve(container: Object, model: str, settings: ServingSettings) -> None:
@@ -162,7 +164,9 @@ def _serve(container: Object, model: str, settings: ServingSettings) -> None:
             raise ConfigurationError(f"PodTemplate {TEMPLATE}: container {CONTAINER}: {field}: a release sets it")
     for argument in arguments:
         if argument.split("=")[0] in ours:
-            raise ConfigurationError(f"PodTemplate {TEMPLATE}: container {CONTAINER}: args: {argument}: a release sets it")
+            raise ConfigurationError(
+                f"PodTemplate {TEMPLATE}: container {CONTAINER}: args: {argument}: a release sets it"
+            )
     container["args"] = [*arguments, *flags()]
     container["ports"] = [
         {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},

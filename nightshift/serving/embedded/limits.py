@@ -20,8 +20,8 @@ THREADS_PER_CPU = 4
 """Requests side by side, as in TensorFlow Serving: while some run, others are read, converted and answered."""
 
 MESSAGE_BYTES = 64 * 2**20
-SMALLEST_MESSAGE_BYTES = 4 * 2**20
-"""gRPC's own default: what every client may expect to get through."""
+SMALLEST_MESSAGE_BYTES = 8 * 2**20
+"""Room for a photograph of a telephone."""
 
 COPIES = 8
 """Memory that a request takes at most for its way in and out, in sizes of the largest message: the bytes as gRPC
@@ -77,7 +77,8 @@ def container_limits(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> 
     groups = _groups(membership)
     quotas = [quota for folder in _folders(cgroups, groups, "cpu") if (quota := _cpus(folder)) is not None]
     memories = [memory for folder in _folders(cgroups, groups, "memory") if (memory := _memory(folder)) is not None]
-    return Limits(min(quotas + [float(len(os.sched_getaffinity(0)))]), min(memories, default=None))
+    cores = float(len(os.sched_getaffinity(0)))
+    return Limits(min([cores, *quotas]), min(memories, default=None))
 
 
 def capacity(limits: Limits, used: int, *, threads: int = 0, message_bytes: int = 0) -> Capacity:
@@ -105,8 +106,8 @@ def capacity(limits: Limits, used: int, *, threads: int = 0, message_bytes: int 
     if copies < size:
         needed = used + math.ceil(size * COPIES / SHARE_FOR_REQUESTS)
         raise ConfigurationError(
-            f"memory limit: found {limits.memory // 2**20} MiB, expected at least {math.ceil(needed / 2**20)} MiB for one "
-            f"message of {size // 2**20} MiB at a time"
+            f"memory limit: found {limits.memory // 2**20} MiB, expected at least {math.ceil(needed / 2**20)} MiB for "
+            f"one message of {size // 2**20} MiB at a time"
         )
     return Capacity(min(most, copies // size), size, tensorflow_threads)
 

@@ -1,0 +1,210 @@
+"""The changes that releases and rollbacks make to a model's objects; each can be cut off anywhere and done again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nightshift.errors import ConfigurationError, ReleaseError, ServingError
+from nightshift.serving.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster, ClusterError
+from nightshift.serving.kubernetes.drift import edits
+from nightshift.serving.kubernetes.history import History, read_history
+from nightshift.serving.kubernetes.lease import Holding
+from nightshift.serving.kubernetes.names import Names, Object, name_of, query, version_of
+from nightshift.serving.kubernetes.objects import (
+    autoscaler,
+    config_map,
+    deployment,
+    disruption_budget,
+    first_size,
+    is_ours,
+    scale_target,
+    service,
+    service_change,
+)
+from nightshift.serving.kubernetes.settings import ServingSettings
+from nightshift.serving.release import Tell
+
+SWITCHES = 10
+ONCE_A_VERSION = ("poddisruptionbudgets", "configmaps", "deployments")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A model's objects in the hand of who holds its Lease.
+
+    Attributes:
+        cluster: where they are.
+        names: of the model.
+        template: the namespace's Pod template.
+        settings: beside it.
+        lease: held; looked at before every change.
+        tell: told what happens.
+    """
+
+    cluster: Cluster
+    names: Names
+    template: Object
+    settings: ServingSettings
+    lease: Holding
+    tell: Tell
+
+    def service(self) -> Object | None:
+        """The model's Service, None if there is none yet.
+
+        Raises:
+            ConfigurationError: it is somebody else's, or another model's of the same name.
+        """
+        found = self.cluster.get("services", self.names.slug)
+        if found:
+            self._check_ours("Service", found)
+        return found
+
+    def history(self) -> History:
+        """What serves, and what did.
+
+        Raises:
+            ConfigurationError: as of `service`.
+            ServingError: the Service was changed by hand so that this cannot be told.
+        """
+        return read_history(self.service())
+
+    def deployments(self) -> list[Object]:
+        """One a version.
+
+        Raises:
+            ConfigurationError: one is another model's.
+        """
+        found = self.cluster.find("deployments", query(self.names.labels()))
+        for item in found:
+            self._check_ours("Deployment", item)
+        return found
+
+    def _check_ours(self, kind: str, item: Object) -> None:
+        if not is_ours(item, self.names):
+            raise ConfigurationError(
+                f"model {self.names.model!r}: {kind} {name_of(item)} in namespace {self.cluster.namespace} is not of "
+                "this model; two models whose names differ only in capitals, '-' and '_' cannot be served together"
+            )
+
+    def create(self, version: int, facts: Mapping[str, Any]) -> None:
+        """Make what exists once a version, as far as it is not there.
+
+        Raises:
+            ReleaseError: the API server refuses an object.
+        """
+        live = self.history().live
+        blue = self.cluster.get("deployments", self.names.version(live)) if live else None
+        replicas = first_size(blue, self.settings)
+        configuration = config_map(self.names, version, self.settings.store)
+        green = deployment(
+            self.names,
+            version,
+            self.template,
+            self.settings,
+            replicas=replicas,
+            configuration=name_of(configuration),
+            facts=facts,
+        )
+        self._create("configmaps", configuration)
+        if self._create("deployments", green):
+            pods = "Pod" if replicas == 1 else "Pods"
+            self.tell(f"created Deployment {name_of(green)} with {replicas} {pods}")
+        self._create("poddisruptionbudgets", disruption_budget(self.names, version))
+
+    def _create(self, kind: str, body: Object) -> bool:
+        self.lease.check()
+        try:
+            return self.cluster.create(kind, body) is not None
+        except ClusterError as error:
+            if error.passing:
+                raise
+            raise ReleaseError(f"the API server refuses {body['kind']} {name_of(body)}: {error}") from error
+
+    def switch(self, version: int, change: Callable[[History], History]) -> History:
+        """Let the Service select a version, and write its new history, in one change.
+
+        Raises:
+            LeaseLostError: somebody else may be at it.
+            ServingError: others keep changing the Service.
+        """
+        for _ in range(SWITCHES):
+            self.lease.check()
+            found = self.service()
+            history = change(read_history(found))
+            if found is None:
+                if self.cluster.create("services", service(self.names, version, history)):
+                    return history
+                continue
+            try:
+                self.cluster.patch("services", self.names.slug, service_change(found, self.names, version, history))
+            except ClusterError as error:
+                if error.status not in (CONFLICT, NOT_FOUND):
+                    raise
+            else:
+                return history
+        raise ServingError(
+            f"Service {self.names.slug}: somebody changes it all the time; gave up after {SWITCHES} times"
+        )
+
+    def remove_service(self) -> None:
+        """Let nothing serve: the way back from a first version that failed."""
+        self.lease.check()
+        self.cluster.delete("horizontalpodautoscalers", self.names.slug)
+        self.cluster.delete("services", self.names.slug)
+
+    def autoscale(self, version: int) -> None:
+        """Point autoscaling at a version; what the one before has grown to, it keeps."""
+        self.lease.check()
+        found = self.cluster.get("horizontalpodautoscalers", self.names.slug)
+        if self.settings.max_replicas <= self.settings.replicas:
+            if found:
+                self.cluster.delete("horizontalpodautoscalers", self.names.slug)
+        elif found is None:
+            self.cluster.create("horizontalpodautoscalers", autoscaler(self.names, version, self.settings))
+        else:
+            change: Object = {"scaleTargetRef": scale_target(self.names, version)}
+            if not edits(found):  # a person's limits stay
+                change |= {"minReplicas": self.settings.replicas, "maxReplicas": self.settings.max_replicas}
+            self.cluster.patch("horizontalpodautoscalers", self.names.slug, {"spec": change})
+
+    def replicas(self, version: int) -> int:
+        """How many Pods of a version there are to be; 0 without a Deployment."""
+        found = self.cluster.get("deployments", self.names.version(version))
+        return int(found["spec"].get("replicas") or 0) if found else 0
+
+    def scale(self, version: int, replicas: int) -> None:
+        """Have that many Pods of a version.
+
+        Raises:
+            ReleaseError: its Deployment is gone.
+        """
+        self.lease.check()
+        name = self.names.version(version)
+        try:
+            self.cluster.patch("deployments", name, {"spec": {"replicas": replicas}})
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                raise ReleaseError(f"its Deployment {name} was deleted by somebody") from error
+            raise
+
+    def tidy(self) -> None:
+        """Keep what served last: at full size what serves and its predecessor, at zero the rest; delete all others."""
+        history = self.history()
+        kept = set(history.versions[-self.settings.keep :])
+        for item in self.deployments():
+            version = version_of(item)
+            full = version in (history.live, history.predecessor)
+            if version in kept and not full and item["spec"].get("replicas"):
+                self.tell(f"scaling {name_of(item)} to zero; it stays for rolling back")
+                self.scale(version, 0)
+        for kind in ONCE_A_VERSION:
+            for item in self.cluster.find(kind, query(self.names.labels())):
+                if version_of(item) not in kept:
+                    self.lease.check()
+                    self.cluster.delete(kind, name_of(item))
+
+    def tell_drift(self) -> None:
+        """Say what others changed by hand."""
+        for item in filter(None, [self.service(), *self.deployments()]):
+            for edit in edits(item):
+                self.tell(f"changed by hand, left as it is: {edit}")

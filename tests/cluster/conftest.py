@@ -1,0 +1,72 @@
+"""A real cluster for the tests marked `cluster`, `soak` and `kfp`.
+
+KUBECONFIG says which; without it, the one beside the checkout, if there is one. See rig.py and images.py for the
+variables that tell where images come from.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import images
+import pytest
+import rig
+from deployer import Deployer, deployer
+from installation import Installation, installed
+from kubectl import Kubectl
+
+HOW_TO_GET_ONE = (
+    "no cluster: set KUBECONFIG to one that runs Pods, such as that of `kind create cluster` or `minikube start`, and "
+    "NIGHTSHIFT_TEST_LOAD to what hands it an image, such as 'kind load docker-image' or 'minikube image load'"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in (
+        "cluster: needs a Kubernetes cluster; `make test-cluster`",
+        "soak: the same with full counts, an hour; `make test-soak`",
+        "kfp: needs Kubeflow Pipelines at KFP_ENDPOINT too",
+    ):
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Kubectl]:
+    """kubectl for a cluster whose node runs Pods."""
+    if given := os.environ.get("KUBECONFIG"):
+        program = shutil.which("kubectl")
+        assert program, "KUBECONFIG is set, but there is no kubectl in PATH"
+        yield Kubectl(program, given)
+        return
+    if not rig.exists():
+        pytest.skip(HOW_TO_GET_ONE)
+    running = rig.is_up()
+    kubeconfig = rig.up()
+    yield Kubectl(str(rig.kubectl(kubeconfig)), str(kubeconfig))
+    if not running:
+        rig.down()
+
+
+@pytest.fixture(scope="session")
+def loaded(cluster: Kubectl, request: pytest.FixtureRequest) -> None:
+    """The images, of this checkout, on the nodes."""
+    command = images.load_command()
+    if not command:
+        return
+    images.build()
+    known = f"nightshift/images-{cluster.get('namespace', 'kube-system')['metadata']['uid']}"
+    request.config.cache.set(known, images.load(command, request.config.cache.get(known, {})))
+
+
+@pytest.fixture(scope="session")
+def installation(cluster: Kubectl, loaded: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The manifests, in namespaces of their own."""
+    with installed(cluster, tmp_path_factory.mktemp("overlay") / "dev") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def releaser(installation: Installation) -> Iterator[Deployer]:
+    """A Pod that releases."""
+    with deployer(installation) as found:
+        yield found
