@@ -4,27 +4,39 @@
 # Dependencies and code are layers apart: a change of code leaves those of a gigabyte as they are.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
-# ---- What installs; nothing of this stage is in the images.
+# ---- What installs; nothing of these stages is in the images.
 FROM ${BASE} AS uv
 ARG UV_VERSION=0.13.9
 RUN python3 -m venv /uv && /uv/bin/pip install --no-cache-dir --disable-pip-version-check --quiet uv==${UV_VERSION}
 # Compiled here, once: the root file system is read-only later, and TensorFlow takes 11 s to import from sources.
-ENV UV_PROJECT_ENVIRONMENT=/opt/nightshift UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_CACHE=1 \
-    UV_COMPILE_BYTECODE=1
+ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1
 WORKDIR /src
+
+# The lock, one list an image. The stages below depend on their list alone, not on all that pyproject.toml says.
+FROM uv AS requirements
 COPY pyproject.toml uv.lock ./
+RUN for image in "train --extra=train --extra=cpu" "train-gpu --extra=train --extra=gpu" "serve --extra=cpu"; do \
+      set -- $image && name=$1 && shift \
+      && /uv/bin/uv export --quiet --frozen --no-dev --no-emit-project --no-header "$@" --output-file $name.txt || exit 1; \
+    done
 
 # TensorFlow's headers go: nothing here compiles.
 FROM uv AS train-environment
-RUN /uv/bin/uv sync --frozen --quiet --no-dev --no-install-project --extra train --extra cpu \
+COPY --from=requirements /src/train.txt ./
+RUN /uv/bin/uv venv --quiet /opt/nightshift \
+ && /uv/bin/uv pip install --quiet --python /opt/nightshift --no-deps --require-hashes -r train.txt \
  && rm -rf /opt/nightshift/lib/python3*/site-packages/tensorflow/include
 
 FROM uv AS train-gpu-environment
-RUN /uv/bin/uv sync --frozen --quiet --no-dev --no-install-project --extra train --extra gpu \
+COPY --from=requirements /src/train-gpu.txt ./
+RUN /uv/bin/uv venv --quiet /opt/nightshift \
+ && /uv/bin/uv pip install --quiet --python /opt/nightshift --no-deps --require-hashes -r train-gpu.txt \
  && rm -rf /opt/nightshift/lib/python3*/site-packages/tensorflow/include
 
 FROM uv AS serve-environment
-RUN /uv/bin/uv sync --frozen --quiet --no-dev --no-install-project --extra cpu \
+COPY --from=requirements /src/serve.txt ./
+RUN /uv/bin/uv venv --quiet /opt/nightshift \
+ && /uv/bin/uv pip install --quiet --python /opt/nightshift --no-deps --require-hashes -r serve.txt \
  && rm -rf /opt/nightshift/lib/python3*/site-packages/tensorflow/include
 
 FROM ${BASE} AS code

@@ -1,4 +1,4 @@
-"""`nightshift`: ask the endpoints, serve, look at releases, roll back, and do every step by hand.
+"""`nightshift`: ask the endpoints, serve, look at what serves, roll back, and do every step by hand.
 
 Imports happen inside the commands: asking a model takes no TensorFlow, and `--help` takes nothing.
 """
@@ -6,11 +6,11 @@ Imports happen inside the commands: asking a model takes no TensorFlow, and `--h
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from nightshift import __version__
+from nightshift.cli_serving import json_option, releases, rollback, status
 from nightshift.cli_steps import step
 from nightshift.errors import ConfigurationError, ServingError
 from nightshift.options import Commands, server_option, store_of, workspace_option
@@ -22,7 +22,6 @@ def main() -> None:
     """Image models trained every night and served over TensorFlow Serving's API."""
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object a line.")
 images_argument = click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 timeout_option = click.option(
     "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds to wait."
@@ -147,51 +146,8 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)
 
 
-@main.command()
-@click.argument("model", required=False)
-@workspace_option
-@json_option
-def releases(model: str | None, workspace: str, as_json: bool) -> None:
-    """List the versions of a model, or of every model, and which one serves."""
-    store = store_of(workspace)
-    names = [model] if model else store.models()
-    if not names or (model and model not in store.models()):
-        raise click.ClickException(f"{store.root}: nothing has been released{f' as {model}' if model else ''} there")
-    for name in names:
-        state = store.state(name)
-        for version, facts in sorted(state.published.items(), reverse=True):
-            status = _status(state, version)
-            row = {"model": name, "version": version, "status": status, "metrics": facts["metrics"]}
-            if version in state.refused:
-                row["reason"] = state.refused[version]
-            metrics = ", ".join(f"{key} {value:.4f}" for key, value in facts["metrics"].items())
-            reason = f"  ({row['reason']})" if "reason" in row else ""
-            click.echo(json.dumps(row) if as_json else f"{name:12} {version}  {status:9} {metrics}{reason}")
-
-
-def _status(state: Any, version: int) -> str:
-    if version == state.stable:
-        return "serving"
-    if version in state.refused:
-        return "refused"
-    return "earlier" if version in state.serving else "pending"
-
-
-@main.command()
-@click.argument("model")
-@click.argument("version", type=int, default=0)
-@server_option
-@workspace_option
-def rollback(model: str, version: int, server: str, workspace: str) -> None:
-    """Let an earlier version serve again: the one before, or VERSION."""
-    from nightshift.serving.client import Client
-    from nightshift.serving.release import rollback as roll_back
-
-    with Client(server, timeout=60) as client:
-        roll_back(store_of(workspace), model, client, version, click.echo)
-
-
-main.add_command(step)
+for command in (releases, rollback, status, step):
+    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,7 +21,7 @@ ORDER = (
     {"nightshift.export"},
     {"nightshift.steps"},
     {"nightshift.options"},
-    {"nightshift.cli_steps"},
+    {"nightshift.cli_steps", "nightshift.cli_serving"},
     {"nightshift.cli"},
     {"components"},
     {"pipelines"},

@@ -6,7 +6,7 @@ variables that tell where images come from.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import images
 import pytest
@@ -20,6 +20,10 @@ HOW_TO_GET_ONE = (
     "NIGHTSHIFT_TEST_LOAD to what hands it an image, such as 'kind load docker-image' or 'minikube image load'"
 )
 
+MEASURED = pytest.StashKey[list[str]]()
+COUNT = 24
+"""Candidates: enough for as many releases, each with answers of its own."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
@@ -28,6 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "kfp: needs Kubeflow Pipelines at KFP_ENDPOINT too",
     ):
         config.addinivalue_line("markers", marker)
+    config.stash[MEASURED] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was counted and how long it took, a line a test."""
+    if config.stash[MEASURED]:
+        terminalreporter.section("measured")
+        for line in config.stash[MEASURED]:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tells a figure that the session's summary shows."""
+    return lambda line: request.config.stash[MEASURED].append(f"{request.node.name}: {line}")
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +86,7 @@ def installation(cluster: Kubectl, loaded: None, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def releaser(installation: Installation) -> Iterator[Deployer]:
-    """A Pod that releases."""
+    """A Pod that releases; it has candidates `times-1`, `times-2`, ... that multiply by that, and a `wrong` one."""
     with deployer(installation) as found:
+        found.make({f"times-{factor}": str(factor) for factor in range(1, COUNT + 1)} | {"wrong": "2:3"})
         yield found

@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from installation import Installation
 from kubectl import Kubectl
@@ -80,15 +81,12 @@ class Deployer:
         script = 'date +%s.%N; nightshift rollback "$@"; code=$?; date +%s.%N; exit $code'
         said = self("sh", "-c", script, "sh", model, *wanted)
         lines = said.splitlines()
-        return Outcome(self.stable(model), "", float(lines[0]), float(lines[-1]), said)
+        return Outcome(self.state(model)["serving"][-1], "", float(lines[0]), float(lines[-1]), said)
 
-    def stable(self, model: str) -> int:
-        """The version that the ledger says serves."""
-        program = (
-            "import sys; from pathlib import Path; from nightshift.serving.store import open_store;"
-            "print(open_store(Path('/nonexistent')).state(sys.argv[1]).stable)"
-        )
-        return int(self("python", "-c", program, model))
+    def state(self, model: str) -> dict[str, Any]:
+        """What the ledger comes to: serving, pending, refused."""
+        found: dict[str, Any] = json.loads(self("python", f"{PROGRAMS}/telling.py", model))
+        return found
 
 
 def outcome(said: str) -> Outcome:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,15 @@ class Installation:
         cluster: kubectl for all of it.
         name: what the names of its namespaces begin with.
         overlay: the folder with the kustomization.
+        applied: what kubectl printed when it was applied.
+        warned: what it said beside that.
     """
 
     cluster: Kubectl
     name: str
     overlay: Path
+    applied: str = ""
+    warned: str = ""
 
     @property
     def runs(self) -> Kubectl:
@@ -101,10 +105,11 @@ def installed(cluster: Kubectl, folder: Path) -> Iterator[Installation]:
     try:
         cluster.apply(_namespace(found.runs), _namespace(found.asking, {"nightshift/client": "true"}))
         _as_root(found.runs, "prepare", workspace, f"mkdir -p /node/models && chown -R {USER}:{USER} /node")
-        cluster("apply", "-k", str(folder))
+        done = cluster.attempt("apply", "-k", str(folder))
+        assert not done.returncode, done.stderr
         found.asking.apply(_programs())
         found.runs.apply(_programs())
-        yield found
+        yield replace(found, applied=done.stdout, warned=done.stderr)
     finally:
         cluster(
             "delete", "namespace", found.serving.namespace, found.asking.namespace, "--ignore-not-found", timeout=300

@@ -289,3 +289,43 @@ def test_stopping_frees_what_is_loaded_and_does_not_load_what_waits(loader, base
     assert manager.wait_settled()
     manager.stop()
     assert sorted(loader.closed) == [1, 2]
+
+
+def test_a_version_that_fails_is_tried_again_and_is_loading_meanwhile(manage, loader, base):
+    (base / "1").mkdir()
+    (base / "1" / "broken").write_text("not yet")
+    manager = manage(load_retries=3, load_retry_seconds=0.1)
+    manager.apply(config(base))
+    until(lambda: loader.loaded == [1, 1])
+    assert manager.versions("m") == [(1, State.LOADING, None)]
+    (base / "1" / "broken").unlink()
+    assert manager.wait_settled()
+    assert manager.versions("m") == [(1, State.AVAILABLE, None)]
+    assert len(loader.loaded) <= 4
+
+
+def test_a_version_that_goes_on_failing_is_at_its_end_and_stays_there(manage, loader, base):
+    (base / "1").mkdir()
+    (base / "1" / "broken").write_text("never")
+    manager = manage(load_retries=2)
+    manager.apply(config(base))
+    assert manager.wait_settled()
+    time.sleep(0.1)
+    assert loader.loaded == [1, 1, 1]
+    ((_, state, error),) = manager.versions("m")
+    assert (state, error.message) == (State.END, "never")
+
+
+@pytest.mark.parametrize("how", ["no longer asked for", "stopped"])
+def test_the_pause_before_another_try_ends_when_nobody_waits_for_it(manage, loader, base, how):
+    (base / "1").mkdir()
+    (base / "1" / "broken").write_text("never")
+    manager = manage(load_retries=5, load_retry_seconds=3600)
+    manager.apply(config(base))
+    until(lambda: loader.loaded == [1])
+    if how == "stopped":
+        manager.stop()
+    else:
+        manager.apply(server_config([]))
+        until(lambda: manager.versions("m")[0][1] is State.END)
+    assert loader.loaded == [1]

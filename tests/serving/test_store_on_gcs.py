@@ -266,15 +266,21 @@ def test_an_object_whose_name_is_no_safe_path_is_refused(store, saved_model, tmp
 
 def test_copies_that_nobody_used_lately_make_room(store, saved_model, tmp_path, monkeypatch):
     monkeypatch.setattr(copies_module, "KEPT", 1)
-    paths = []
-    for number in range(3):
+
+    def publish(number):
         source = tmp_path / f"source-{number}"
         shutil.copytree(saved_model, source)
         (source / "assets.extra" / "note.txt").write_text(str(number))
         write_manifest(source)
-        paths.append(store.version_path("m", store.publish("m", source)))
-        os.utime(paths[-1], (0, number))
-    assert [path.exists() for path in paths] == [False, True, True]
+        return store.publish("m", source)
+
+    versions = [publish(number) for number in range(3)]
+    paths = [store.version_path("m", version) for version in versions[:2]]
+    for path in paths:
+        os.utime(path, (0, 0))
+    store.version_path("m", versions[0])
+    paths.append(store.version_path("m", versions[2]))
+    assert [path.exists() for path in paths] == [True, False, True]
 
 
 # The ledger

@@ -85,7 +85,8 @@ def _sized(options: ServerOptions) -> ServerOptions:
         ConfigurationError: they leave no room for a request.
     """
     limits = container_limits()
-    size = capacity(limits, memory_used(), threads=options.threads, message_bytes=options.max_message_bytes)
+    used = 0 if limits.memory is None else memory_used()
+    size = capacity(limits, used, threads=options.threads, message_bytes=options.max_message_bytes)
     logger.info("%s: %s", limits, size)
     return replace(
         options,

@@ -4,6 +4,5 @@
 """
 
 from nightshift.serving.kubernetes.release import KubernetesServing, kubernetes_serving
-from nightshift.serving.kubernetes.status import ModelStatus, VersionRecord
 
-__all__ = ["KubernetesServing", "ModelStatus", "VersionRecord", "kubernetes_serving"]
+__all__ = ["KubernetesServing", "kubernetes_serving"]

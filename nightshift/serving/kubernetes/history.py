@@ -83,9 +83,9 @@ class History:
         return tuple(entry.version for entry in self.served)
 
     def promoted(self, version: int, keep: int) -> "History":
-        """After a version began to serve; the last `keep` stay."""
+        """After a version began to serve; `keep` and one more stay, as it may have to go yet."""
         others = tuple(entry for entry in self.served if entry.version != version)
-        return History((*others, Served(version, now()))[-keep:])
+        return History((*others, Served(version, now()))[-keep - 1 :])
 
     def returned(self, version: int, reason: str) -> "History":
         """After the Service went back to an earlier version; what came after that one is withdrawn."""

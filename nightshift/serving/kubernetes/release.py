@@ -26,10 +26,10 @@ from nightshift.serving.kubernetes.rollback import roll_back
 from nightshift.serving.kubernetes.rollout import Rollout
 from nightshift.serving.kubernetes.room import Room
 from nightshift.serving.kubernetes.settings import read_template
-from nightshift.serving.kubernetes.status import ModelStatus, VersionRecord
 from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
+from nightshift.serving.overview import ModelStatus, VersionRecord
 from nightshift.serving.release import Released, Tell
 from nightshift.serving.store import STABLE, Store
 
@@ -114,7 +114,7 @@ class KubernetesServing:
 
     def releases(self, model: str = "") -> list[VersionRecord]:
         """The versions that the cluster knows, the newest of a model first; '': of all models."""
-        return status.version_records(self.cluster, model)
+        return status.version_records(self.cluster, self.store, model)
 
     @contextmanager
     def _rollout(self, model: str, tell: Tell) -> Iterator[Rollout]:

@@ -22,58 +22,9 @@ from nightshift.serving.kubernetes.names import (
     version_of,
 )
 from nightshift.serving.kubernetes.objects import CONTAINER
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """A model in a namespace.
-
-    Attributes:
-        model: its name.
-        endpoint: HOST:PORT of gRPC, inside the cluster.
-        version: that the Service selects; 0: nothing serves.
-        ready: Pods of it that are ready.
-        desired: Pods of it that there should be.
-        since: when it began to serve, UTC, ISO 8601; empty if that is not recorded.
-        image: of its model server.
-        predecessor: what `rollback` would let serve; 0: nothing.
-        predecessor_ready: whether that needs no start of Pods.
-        holder: who releases or rolls back right now; empty: nobody.
-        drift: what others than Nightshift and the cluster's controllers changed, a sentence each.
-    """
-
-    model: str
-    endpoint: str
-    version: int
-    ready: int
-    desired: int
-    since: str
-    image: str
-    predecessor: int
-    predecessor_ready: bool
-    holder: str
-    drift: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class VersionRecord:
-    """A version that the cluster knows.
-
-    Attributes:
-        model: its name.
-        version: its number.
-        status: serving, earlier, rolled back or pending.
-        since: when it began to serve, or was taken back, UTC, ISO 8601; empty if it never did.
-        metrics: of its evaluation; empty once its Deployment is gone.
-        reason: why it was taken back.
-    """
-
-    model: str
-    version: int
-    status: str
-    since: str
-    metrics: dict[str, float]
-    reason: str
+from nightshift.serving.ledger import State
+from nightshift.serving.overview import ModelStatus, VersionRecord
+from nightshift.serving.store import Store
 
 
 @dataclass(frozen=True)
@@ -139,28 +90,42 @@ def _missing(found: _Found, own: list[Object]) -> Iterable[str]:
                 yield f"{kind} of {name}: not there"
 
 
-def version_records(cluster: Cluster, model: str = "") -> list[VersionRecord]:
-    """A line a version, the newest of a model first.
+def version_records(cluster: Cluster, store: Store | None, model: str = "") -> list[VersionRecord]:
+    """A line a version, the newest of a model first; with the store at hand, also of those that left the cluster.
 
     Raises:
         ServingError: the model is not there.
     """
-    return [record for found in _find(cluster, model) for record in _records(found)]
+    records: list[VersionRecord] = []
+    for found in _find(cluster, model):
+        state = store.state(found.names.model) if store else State()
+        # A store at hand that does not know what serves here is another one's.
+        records += _records(found, state if found.history.live in state.published else State())
+    return records
 
 
-def _records(found: _Found) -> Iterable[VersionRecord]:
+def _records(found: _Found, state: State) -> Iterable[VersionRecord]:
     history, model = found.history, found.names.model
     since = {entry.version: entry.since for entry in history.served}
-    taken = {entry.version: entry for entry in history.withdrawn if entry.version not in since}
-    for version in sorted(found.deployments.keys() | since.keys() | taken.keys(), reverse=True):
-        metrics = _metrics(found.deployments.get(version))
-        if version in taken:
-            yield VersionRecord(model, version, "rolled back", taken[version].time, metrics, taken[version].reason)
-        elif version == history.live:
-            yield VersionRecord(model, version, "serving", since[version], metrics, "")
+    taken = {entry.version: entry for entry in history.withdrawn}
+    versions = found.deployments.keys() | since.keys() | taken.keys() | state.published.keys()
+    for version in sorted(versions, reverse=True):
+        metrics = _metrics(found.deployments.get(version)) or state.published.get(version, {}).get("metrics", {})
+        if version == history.live:
+            yield VersionRecord(model, version, "serving", metrics, since[version])
         elif version in found.deployments:
-            status = "earlier" if version in since else "pending"
-            yield VersionRecord(model, version, status, since.get(version, ""), metrics, "")
+            yield VersionRecord(
+                model, version, "earlier" if version in since else "pending", metrics, since.get(version, "")
+            )
+        elif version in taken:
+            yield VersionRecord(model, version, "rolled back", metrics, taken[version].time, taken[version].reason)
+        elif version in state.refused:
+            status = "rolled back" if version in state.rolled_back else "refused"
+            yield VersionRecord(model, version, status, metrics, "", state.refused[version])
+        elif version in since or version in state.serving:
+            yield VersionRecord(model, version, "retired", metrics, since.get(version, ""))
+        else:
+            yield VersionRecord(model, version, "pending", metrics)
 
 
 def _find(cluster: Cluster, model: str) -> list[_Found]:

@@ -1,0 +1,55 @@
+"""A releasing process that is killed anywhere: what serves is complete, and the next release settles what is left."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from clients import asking
+from deployer import Deployer
+from installation import Installation
+from leftovers import expect_none
+
+SEED = 20261122
+KILLED = 137
+
+
+def moments(kills: int, seconds: float) -> list[float]:
+    """Random ones, one in each of as many equal parts of a release."""
+    chance = random.Random(SEED)
+    return [seconds * (part + chance.random()) / kills for part in range(kills)]
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, marks=pytest.mark.cluster), pytest.param(20, marks=pytest.mark.soak)]
+)
+def test_a_release_that_is_killed_anywhere_is_settled_by_the_next_one(
+    installation: Installation, releaser: Deployer, measured: Callable[[str], None], kills: int
+):
+    model, slowest, finished = f"killed{kills}", 0.0, 0
+    assert not releaser.release(model, "times-1").error
+    usual = releaser.release(model, "times-2")
+    assert not usual.error, usual.said
+    factors = set(range(1, kills + 3))
+    with asking(installation, model, retries=0) as clients:
+        for number, moment in enumerate(moments(kills, usual.seconds)):
+            command = releaser.releasing(model, f"times-{number + 3}")
+            killed = releaser.attempt("timeout", "--signal=KILL", f"{moment:.2f}", *command)
+            finished += killed.returncode == 0
+            assert killed.returncode in (0, KILLED), killed.stderr
+            assert installation.pods(model, installation.selected(model)), "what serves has its Pods"
+            after = releaser.release(model, f"times-{number + 3}")
+            assert not after.error, after.said
+            assert installation.selected(model) == after.version
+            clients.wait_until_only(after.version)
+            expect_none(installation, releaser, model)
+            slowest = max(slowest, after.seconds)
+        answers = clients.answers()
+    assert not answers.failures
+    assert finished < kills / 4, "killed too late to prove anything"
+    for own in answers.factors.values():
+        assert len(own) == 1
+        assert own <= factors
+    measured(
+        f"{kills - finished} of {kills} releases killed between 0 and {usual.seconds:.1f} s: {answers.summary()}; "
+        f"the next release took {slowest:.1f} s at most"
+    )

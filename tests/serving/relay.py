@@ -1,0 +1,54 @@
+"""One address with servers behind it that come and go, as a Service of Kubernetes is one."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+
+class Relay:
+    """Passes connections on to `port`; those that are open stay where they are when it changes.
+
+    Attributes:
+        address: HOST:PORT that it answers on.
+        port: the port on loopback that new connections go to.
+        connections: how many there have been.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port, self.connections = port, 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(("127.0.0.1", self.port))
+                self.connections += 1
+                self._open += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        for one in (self._listening, *self._open):
+            one.close()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(2**16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def relay(port: int) -> Iterator[Relay]:
+    running = Relay(port)
+    try:
+        yield running
+    finally:
+        running.close()

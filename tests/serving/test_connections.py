@@ -1,0 +1,100 @@
+"""Connections end while requests go on: none of them may be lost."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from relay import relay
+
+from nightshift.serving.client import Client
+from nightshift.serving.config import model_config, server_config
+
+X = {"x": np.float32([2])}
+AGED = (("grpc.max_connection_age_ms", 100), ("grpc.max_connection_age_grace_ms", 60_000))
+
+
+class Asking:
+    """Clients that ask without a pause, each over one channel, until the block ends.
+
+    Attributes:
+        versions: those that have answered.
+        failures: what a request ended in instead.
+    """
+
+    def __init__(self, address, clients=3, retries=0):
+        self.address, self.retries = address, retries
+        self.versions, self.failures, self.count = set(), [], 0
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def _ask(self):
+        with Client(self.address, retries=self.retries, timeout=20) as client:
+            while not self._done.is_set():
+                try:
+                    self.versions.add(client.predict("m", X, label=None).version)
+                    self.count += 1
+                except Exception as error:
+                    self.failures.append(error)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, version, seconds=20.0):
+        deadline = time.monotonic() + seconds
+        while version not in self.versions:
+            assert time.monotonic() < deadline, f"version {version} did not answer"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def two_servers(publish, launch):
+    """Servers of version 1 and of version 2, whose connections last 0.1 s."""
+
+    def of(number):
+        config = server_config([model_config("m", publish(number).parent, versions=[number])])
+        return launch(config, channel_arguments=AGED)[0]
+
+    return of(1), of(2)
+
+
+def test_a_limit_on_the_age_of_connections_loses_no_request(two_servers):
+    with relay(two_servers[0].port) as service:
+        with Asking(service.address) as asking:
+            time.sleep(4)
+        assert asking.failures == []
+        assert asking.count > 100
+        assert service.connections > 3 * 10, "each client has been through many connections"
+
+
+def test_open_channels_move_to_the_server_that_takes_over_and_no_request_is_lost(two_servers):
+    with relay(two_servers[0].port) as service, Asking(service.address) as asking:
+        asking.wait_for(1)
+        for server, version in (two_servers[1], 2), (two_servers[0], 1):
+            service.port = server.port
+            asking.versions.clear()
+            asking.wait_for(version)
+            time.sleep(0.5)
+            asking.versions.clear()
+            time.sleep(0.2)
+            assert asking.versions == {version}
+    assert asking.failures == []
+
+
+def test_a_server_that_stops_loses_no_request_of_a_client_that_retries(publish, launch):
+    config = server_config([model_config("m", publish(1).parent)])
+    first, second = launch(config)[0], launch(config)[0]
+    with relay(first.port) as service, Asking(service.address, retries=4) as asking:
+        asking.wait_for(1)
+        service.port = second.port
+        first.stop()
+        asking.versions.clear()
+        asking.wait_for(1)
+    assert asking.failures == []
