@@ -124,6 +124,8 @@ class Cron:
 
     def _comes_up(self) -> bool:
         """Whether it never stays away for longer than robfig/cron looks ahead."""
+        if self.day.text == self.weekday.text == "*":
+            return True
         first, years = CALENDAR
         days = (first + timedelta(days=number) for number in range(round(years * 365.25)))
         on = sorted({day.year for day in days if self._is_on(day)})

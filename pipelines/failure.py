@@ -16,8 +16,11 @@ NO_LOG = '{"error_message"'
 
 CHUNK, CHUNKS_KEPT, CHUNKS_READ = 65_536, 4, 1_024
 LONGEST = 500
-LAUNCHER = re.compile(r"^(?:[IWEF]\d{4} \d\d:\d\d:\d\d|time=\S+ level=)")
+LAUNCHER = re.compile(r"^(?:[IWEF]\d{4} \d\d:\d\d:\d\d|time=\S+ level=|Error: exit status)")
 """Lines of Kubeflow and Argo around those of the step."""
+
+ENDED = re.compile(r"Component failed to execute successfully: (.+)")
+"""Kubeflow's own word, such as `signal: killed`, which is what the step leaves that needs too much memory."""
 
 TRACEBACK = "Traceback (most recent call last):"
 
@@ -32,14 +35,17 @@ def reason(endpoint: Endpoint, run: Run) -> str:
 
 
 def error_in(log: str) -> str:
-    """The last line of the last traceback, or else the last line of the step that speaks of an error."""
+    """The last line of the last traceback, or else the step's last line about an error, or else how it ended."""
     lines = log.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith(TRACEBACK)]
     if starts:
         ends = (line for line in lines[starts[-1] + 1 :] if line[:1].strip() and not LAUNCHER.match(line))
         return next(ends, "")[:LONGEST]
-    own = [line.strip() for line in lines if line.strip() and not LAUNCHER.match(line)]
-    return next((line for line in reversed(own) if re.search(r"\berror\b|Error:|Killed", line)), "")[:LONGEST]
+    own = (line.strip() for line in reversed(lines) if not LAUNCHER.match(line))
+    ended = ENDED.search(log)
+    return next((line for line in own if re.search(r"\berror\b|Error:|Killed", line)), ended[1] if ended else "")[
+        :LONGEST
+    ]
 
 
 def _log(endpoint: Endpoint, run_id: str, node: str) -> str:

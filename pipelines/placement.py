@@ -47,7 +47,8 @@ def on_accelerator(
     task: dsl.PipelineTask, gpus: Any, cpu: Any, memory: Any, tolerations: Any, node_selector: Any
 ) -> None:
     """Place the train step by parameters of the pipeline; they have to be its inputs, too (kfp resolves them there)."""
-    task.set_cpu_limit(cpu).set_memory_limit(memory)
+    # Left out, the request would be the limit, and no node with other work would take a step of all its processors.
+    task.set_cpu_request(LARGE[0]).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
     task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus)
     kubernetes.add_toleration_json(task, tolerations)
     kubernetes.add_node_selector_json(task, node_selector)

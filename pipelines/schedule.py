@@ -82,7 +82,7 @@ def apply(file: Path, endpoint: str, namespace: str, token_file: str) -> None:
 @endpoint_options
 def pause(name: str, file: Path, endpoint: str, namespace: str, token_file: str) -> None:
     """Switch schedule NAME off until it is resumed; a run that is under way goes on."""
-    _switch(name, file, connect(endpoint, namespace, token_file), on=False)
+    _switch(name, file, (endpoint, namespace, token_file), on=False)
 
 
 @main.command()
@@ -91,7 +91,7 @@ def pause(name: str, file: Path, endpoint: str, namespace: str, token_file: str)
 @endpoint_options
 def resume(name: str, file: Path, endpoint: str, namespace: str, token_file: str) -> None:
     """Switch schedule NAME on again; what it has missed is not made up for."""
-    _switch(name, file, connect(endpoint, namespace, token_file), on=True)
+    _switch(name, file, (endpoint, namespace, token_file), on=True)
 
 
 @main.command("list")
@@ -122,14 +122,15 @@ def _last(endpoint: Endpoint, found: Recurring, ui: str) -> str:
     return f"{run.state}, {run.created:%Y-%m-%d %H:%M %Z}, {run_page(endpoint, run.run_id, ui)}" if run else "none yet"
 
 
-def _switch(name: str, file: Path, endpoint: Endpoint, *, on: bool) -> None:
+def _switch(name: str, file: Path, where: tuple[str, str, str], *, on: bool) -> None:
     declared = read_schedules(file)
     schedule = declared.named(name)
-    found = [each for each in read_recurring(endpoint, declared.group) if each.name == name]
+    kubeflow = connect(*where)
+    found = [each for each in read_recurring(kubeflow, declared.group) if each.name == name]
     if not found:
         raise ConfigurationError(f"schedule {name!r}: not in Kubeflow Pipelines yet; apply the file first")
     for each in found:
-        switch(endpoint, each, on=on)
+        switch(kubeflow, each, on=on)
     click.echo(f"{name}: {'on' if on else 'paused'}")
     if schedule.enabled is not None and schedule.enabled is not on:
         click.echo(f"  until the next apply: {file.name} says enabled: {str(schedule.enabled).lower()}")
@@ -145,10 +146,10 @@ def _show(change: Change) -> None:
     paused = change.found and not change.found.enabled and not change.enabled and change.kind != "deleted"
     click.echo(f"{SIGNS[change.kind]} {change.name}: {change.kind}{', stays paused' if paused else ''}")
     for each in change.differences:
-        if change.kind == "created":
-            click.echo(f"    {each.field}: {each.expected}")
-        else:
+        if change.kind == "changed":
             click.echo(f"    {each.field}: {_told(each.found)} -> {_told(each.expected)}")
+        elif each.field == "cron" or each.field.startswith("parameters."):
+            click.echo(f"    {each.field}: {each.expected}")
 
 
 def _told(value: Any) -> str:

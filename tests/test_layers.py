@@ -46,6 +46,8 @@ BY_HAND = [
     "nightshift.steps.prepare_data",
     "nightshift.steps.report",
     "pipelines.run",
+    "pipelines.schedule",
+    "pipelines.submit",
 ]
 
 

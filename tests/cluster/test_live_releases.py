@@ -53,8 +53,8 @@ def test_clients_with_open_channels_lose_no_request_to_releases_and_rollbacks(
     assert not answers.failures
     assert answers.factors == factors
     expect_none(installation, releaser, model)
+    hot = ", ".join(f"{seconds:.1f}" for seconds in moves)
     measured(
         f"{releases} releases and {len(moves) + 1} rollbacks under {clients.count} clients: {answers.summary()}; until "
-        f"every answer was the predecessor's: {', '.join(f'{seconds:.1f}' for seconds in moves)} s, an older version's: "
-        f"{slow:.1f} s"
+        f"every answer was the predecessor's: {hot} s, an older version's: {slow:.1f} s"
     )

@@ -34,18 +34,23 @@ class LeaseLostError(ServingError):
 
 @dataclass
 class Holding:
-    """The right to change a model's objects, for as long as `check` does not raise."""
+    """The right to change a model's objects, for as long as `check` does not raise.
+
+    Attributes:
+        cluster: where the Lease is.
+        names: of the model.
+        holder: who we are in the Lease.
+        lease: as it was last read or written.
+        renewed: when, by time.monotonic.
+        lost: why it is not ours any more; empty while it is.
+    """
 
     cluster: Cluster
     names: Names
+    holder: str
     lease: Object
     renewed: float = field(default_factory=time.monotonic)
     lost: str = ""
-
-    @property
-    def holder(self) -> str:
-        """Who we are in the Lease."""
-        return str(self.lease["spec"]["holderIdentity"])
 
     def check(self) -> None:
         """Go on only while the Lease is ours.
@@ -102,7 +107,8 @@ def hold(cluster: Cluster, names: Names, tell: Tell, *, seconds: float = WAIT_SE
     Raises:
         ReleaseError: it was not to be had within that many seconds; names the holder.
     """
-    holding = Holding(cluster, names, _acquire(cluster, names, tell, seconds))
+    us = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
+    holding = Holding(cluster, names, us, _acquire(cluster, names, us, tell, seconds))
     done = threading.Event()
 
     def keep() -> None:
@@ -119,8 +125,7 @@ def hold(cluster: Cluster, names: Names, tell: Tell, *, seconds: float = WAIT_SE
         holding.give_back()
 
 
-def _acquire(cluster: Cluster, names: Names, tell: Tell, seconds: float) -> Object:
-    us = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(3)}"
+def _acquire(cluster: Cluster, names: Names, us: str, tell: Tell, seconds: float) -> Object:
     deadline, seen, since, told = time.monotonic() + seconds, "", time.monotonic(), ""
     while True:
         found = cluster.get("leases", names.slug)
