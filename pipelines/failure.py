@@ -49,9 +49,9 @@ def error_in(log: str) -> str:
 
 
 def _log(endpoint: Endpoint, run_id: str, node: str) -> str:
-    """The end of a log: the Pod's while it is there, else what Argo has archived; empty where neither is."""
+    """The end of a log: what Argo has archived, or that of the Pod while it is there; empty where neither is."""
     workflow, _, number = node.rpartition("-")
-    for name in (*(f"{workflow}-{pod}-{number}" for pod in PODS), node):
+    for name in (node, *(f"{workflow}-{pod}-{number}" for pod in PODS)):
         # That a log is gone is no error of the run: the reason stays unknown.
         with contextlib.suppress(EndpointError):
             log = _read(endpoint, run_id, name)

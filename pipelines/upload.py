@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Package:
         """A name of the content that is good for a Kubernetes resource, too."""
         return f"{self.pipeline}-{hashlib.sha256(self.text.encode()).hexdigest()[:DIGITS]}"
 
-    @property
+    @cached_property
     def specification(self) -> dict[str, Any]:
         """The pipeline's intermediate representation."""
         return dict(next(iter(yaml.safe_load_all(self.text))))

@@ -9,6 +9,10 @@ from nightshift.report.folder import StepFolder
 from nightshift.report.judged import Evaluation
 from nightshift.workspace import STEPS
 
+NO_RECORD = (
+    "The step that failed left no record: its Pod never ran (image, node, volume), or ran out of time. "
+    "The run's page in the Kubeflow UI names the step; `kubectl describe pod` says what held it up."
+)
 WORKING_STEPS = tuple(step for step in STEPS if step != "report")
 
 
@@ -50,7 +54,7 @@ def verdict_of(folders: Mapping[str, StepFolder]) -> Verdict:
     for step in WORKING_STEPS:
         if folders[step].state == "running":
             return _unfinished(folders[step], begun_reporting=bool(folders["report"].state))
-    return _outcome(folders, version)
+    return _outcome(folders, version, standing)
 
 
 def in_short(error: str) -> tuple[str, str]:
@@ -71,7 +75,7 @@ def _unfinished(folder: StepFolder, *, begun_reporting: bool) -> Verdict:
     return Verdict("failed", f"Stopped in {folder.name}", reason)
 
 
-def _outcome(folders: Mapping[str, StepFolder], version: int) -> Verdict:
+def _outcome(folders: Mapping[str, StepFolder], version: int, standing: str) -> Verdict:
     """What came of a run in which no step failed; `version` served when it began, 0 for none."""
     prepared, deployed = folders["prepare_data"].figures, folders["deploy"].figures
     if deployed.get("released"):
@@ -84,6 +88,9 @@ def _outcome(folders: Mapping[str, StepFolder], version: int) -> Verdict:
     if prepared.get("train") is False:
         return Verdict("good", f"Nothing to do: version {version} serves", str(prepared.get("reason", "")))
     finished = [step for step in WORKING_STEPS if folders[step].state]
+    if folders["report"].figures.get("run_failed"):
+        begun = f"Failed after {finished[-1]}" if finished else "Failed at its start"
+        return Verdict("failed", begun, NO_RECORD, standing=standing)
     if not finished:
         return Verdict("unknown", "Nothing has run", "No step left anything in the run's folder.")
     return Verdict("unknown", f"Unfinished after {finished[-1]}", "The steps that follow have not begun.")

@@ -132,7 +132,8 @@ class Client:
                 ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
                 # gRPC waits a second and more before it connects again, longer than our own backoff.
                 ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
+                # Not a backoff, but how long an attempt may take: a busy server needs more than a moment.
+                ("grpc.min_reconnect_backoff_ms", 3000),
                 ("grpc.max_reconnect_backoff_ms", 1000),
                 # gRPC's own retries stay on: a request that met the end of its connection (a server that limits the
                 # age of connections, or stops) and that the server has not seen goes out again on the next one.

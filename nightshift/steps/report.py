@@ -9,12 +9,19 @@ from nightshift.report.webhook import post
 from nightshift.workspace import Run
 
 
-def report(run: Run) -> Path:
-    """Write report.html into the run's folder and give its path; a message that is not taken is no failure."""
+def report(run: Run, *, failed: bool = False) -> Path:
+    """Write report.html into the run's folder and give its path; a message that is not taken is no failure.
+
+    Args:
+        run: whose steps left their records.
+        failed: the runner's word that a step failed, also one that never began and so left no record.
+    """
     with run.step("report") as step:
+        step.figures = {"run_failed": failed}
+        step.write()
         page = run.path / "report.html"
         write_atomic(page, run_page(run).encode())
-        step.figures = {"page": str(page)}
+        step.figures |= {"page": str(page)}
         try:
             told = post(run)
         except NightshiftError as error:

@@ -101,9 +101,10 @@ class Flow:
             released=self.artifact(dsl.Markdown, "released"),
         )
 
-    def report(self):
+    def report(self, state="SUCCEEDED"):
+        status = dsl.PipelineTaskFinalStatus(state, "job", "exit-handler-1", None, None)
         where = {name: self.common[name] for name in ("workspace", "run_id")}
-        report.python_func(**where, status=None, page=self.artifact(dsl.HTML, "page"))
+        report.python_func(**where, status=status, page=self.artifact(dsl.HTML, "page"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -239,7 +240,7 @@ def test_a_failed_step_raises_and_the_report_still_tells(flow, tmp_path):
     failing.common["workspace"], failing.common["run_id"] = flow.common["workspace"], "run-3"
     with pytest.raises(NightshiftError, match=r"missing\.npz"):
         failing.prepare()
-    failing.report()
+    failing.report("FAILED")
     statuses = flow.workspace.run("run-3").statuses()
     assert (statuses["prepare_data"]["state"], statuses["report"]["state"]) == ("failed", "succeeded")
     assert "missing.npz" in failing.text("page")

@@ -203,6 +203,15 @@ def test_a_step_still_running_when_the_report_begins_is_named_as_stopped(run: Ru
     assert title(run_page(run)) == "Stopped in train"
 
 
+def test_a_step_whose_pod_never_ran_is_told_by_the_word_of_the_runner(run: Run) -> None:
+    for step in ("export", "deploy"):
+        shutil.rmtree(run.path / step)
+    status(run.path / "report", 1, figures={"run_failed": True})
+    page = run_page(run)
+    assert title(page) == "Failed after evaluate"
+    assert "its Pod never ran" in page
+
+
 def test_a_refused_candidate_keeps_what_serves(run: Run) -> None:
     for step in ("export", "deploy"):
         shutil.rmtree(run.path / step)

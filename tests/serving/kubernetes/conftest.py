@@ -60,9 +60,9 @@ def serving(cluster, store, answers, monkeypatch):
     append = Ledger.append
 
     def killable(self, event):
-        cluster.step(f"ledger {event.kind}")
+        cluster.alive()
         append(self, event)
-        cluster.stepped()
+        cluster.step(f"ledger {event.kind}")
 
     monkeypatch.setattr(Ledger, "append", killable)
     return KubernetesServing(cluster, store)
@@ -82,11 +82,11 @@ def release_all(serving, candidate):
 
 @pytest.fixture
 def killed(serving, cluster):
-    """Do something until it is killed before or after its NUMBERth change, if it comes that far."""
+    """Do something until it is killed after its NUMBERth change, if it comes that far."""
 
-    def run(action, number, after):
+    def run(action, number):
         cluster.revive()
-        cluster.die_at = (number, after)
+        cluster.die_after = number
         with contextlib.suppress(KilledError):
             action()
         cluster.revive()

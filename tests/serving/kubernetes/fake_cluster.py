@@ -1,7 +1,7 @@
 """A namespace in memory, with the parts of the API server and its controllers that releases rest on.
 
 Objects have resource versions, generations and owners of fields; changes are merged as RFC 7396 says; a Deployment has
-its Pods at once. It can end the program at any of its changes.
+its Pods at once. The process that asks can be killed after any of its changes.
 """
 
 import copy
@@ -37,7 +37,7 @@ class FakeCluster:
         self.failures = {}  # version -> a Deployment's condition ReplicaFailure
         self.denied = {}  # kind -> message
         self.changes = []
-        self.die_at = None
+        self.die_after = None
         self.dead = False
         self._numbers = itertools.count(1)
         container = {"name": "server", "image": "server:1"}
@@ -47,14 +47,14 @@ class FakeCluster:
     # What the cluster's client offers.
 
     def get(self, kind, name):
-        self._alive()
+        self.alive()
         if kind == "podtemplates":
             return copy.deepcopy(self.template)
         found = self.objects.get((kind, name))
         return self._read(kind, found) if found else None
 
     def find(self, kind, selector="", fields=""):
-        self._alive()
+        self.alive()
         if kind == "events":
             return []
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
@@ -70,7 +70,7 @@ class FakeCluster:
         return f"{'the last' if previous else 'present'} words of {pod}"
 
     def create(self, kind, body, *, dry_run=False):
-        self._alive()
+        self.alive()
         name = body["metadata"]["name"]
         if kind in self.denied:
             raise ClusterError(self.denied[kind], 403)
@@ -97,7 +97,7 @@ class FakeCluster:
         return self._read(kind, self.objects[kind, name])
 
     def delete(self, kind, name):
-        self._alive()
+        self.alive()
         if (kind, name) in self.objects:
             self._write("delete", kind, name, None)
 
@@ -128,34 +128,26 @@ class FakeCluster:
 
     def revive(self):
         """Another process comes; the Lease of the dead one has run out."""
-        self.dead, self.die_at, self.changes = False, None, []
+        self.dead, self.die_after, self.changes = False, None, []
         for (kind, _), item in self.objects.items():
             if kind == "leases":
                 item["spec"]["holderIdentity"] = ""
 
     def step(self, name):
-        """Something happens that a process can be killed before or after."""
-        self._alive()
+        """Something has happened, and here the process may be killed."""
         self.changes.append(name)
-        number, after = self.die_at or (0, False)
-        if number == len(self.changes) and not after:
+        if len(self.changes) == self.die_after:
             self.dead = True
-            self._alive()
-
-    def stepped(self):
-        number, _ = self.die_at or (0, False)
-        if number == len(self.changes):
-            self.dead = True
-            self._alive()
+            self.alive()
 
     # How it works.
 
-    def _alive(self):
+    def alive(self):
         if self.dead:
             raise KilledError
 
     def _present(self, kind, name, body):
-        self._alive()
+        self.alive()
         found = self.objects.get((kind, name))
         if found is None:
             raise ClusterError(f"{kind} {name}: not found", NOT_FOUND)
@@ -165,16 +157,13 @@ class FakeCluster:
         return copy.deepcopy(found)
 
     def _write(self, verb, kind, name, item):
-        counts = kind != "leases"  # else the count depends on time
-        if counts:
-            self.step(f"{verb} {kind} {name}")
         if item is None:
             del self.objects[kind, name]
         else:
             item["metadata"]["resourceVersion"] = str(next(self._numbers))
             self.objects[kind, name] = item
-        if counts:
-            self.stepped()
+        if kind != "leases":  # they are renewed as time goes by
+            self.step(f"{verb} {kind} {name}")
 
     def _read(self, kind, item):
         found = copy.deepcopy(item) | {"kind": KINDS[kind]}

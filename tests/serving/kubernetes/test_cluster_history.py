@@ -108,7 +108,8 @@ def test_a_selector_that_names_no_version_of_the_model_is_told(selector):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "7", '[{"version": "x", "since": ""}]', "[1]", '[{"version": 1}]', "[" * 100_000]
+    "text",
+    ["{", "7", '[{"version": "x", "since": ""}]', "[1]", '[{"version": 1}]', pytest.param("[" * 100_000, id="deep")],
 )
 def test_a_damaged_annotation_is_told(text):
     found = on_service(History((Served(1, "a"),)))

@@ -287,7 +287,7 @@ def test_a_namespace_that_serves_another_store_is_not_released_to(cluster, relea
 
 
 STEPS = range(1, 13)
-"""No release here makes as many changes; its last ones are counted below."""
+"""Killed after the first change, the second, and so on; no release here makes more."""
 
 
 def test_the_kills_reach_behind_the_last_change(serving, cluster, candidate, release_all):
@@ -297,14 +297,13 @@ def test_the_kills_reach_behind_the_last_change(serving, cluster, candidate, rel
     assert 8 < len(cluster.changes) <= STEPS[-1]
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", STEPS)
 @pytest.mark.parametrize("releases", [0, 1, 3])
 def test_a_release_killed_anywhere_is_settled_by_the_next(
-    serving, cluster, store, candidate, release_all, killed, releases, number, after
+    serving, cluster, store, candidate, release_all, killed, releases, number
 ):
     before = release_all(*range(1, releases + 1))
-    killed(lambda: serving.release("m", candidate(8), QUIET), number, after)
+    killed(lambda: serving.release("m", candidate(8), QUIET), number)
     assert selected(cluster) in (before[-1] if before else 0, max(cluster.replicas(), default=0))
     served = serving.champion("m")
     assert not served or served == selected(cluster)
@@ -314,10 +313,9 @@ def test_a_release_killed_anywhere_is_settled_by_the_next(
 
 
 @pytest.mark.parametrize("wrong", ["pod", "service"])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", STEPS)
 def test_a_refusal_killed_anywhere_is_settled_by_the_next(
-    serving, cluster, store, candidate, release_all, killed, answers, wrong, number, after
+    serving, cluster, store, candidate, release_all, killed, answers, wrong, number
 ):
     release_all(1, 2)
     answers.add(wrong)
@@ -326,7 +324,7 @@ def test_a_refusal_killed_anywhere_is_settled_by_the_next(
         with pytest.raises(ReleaseError):
             serving.release("m", candidate(8), QUIET)
 
-    killed(refused, number, after)
+    killed(refused, number)
     answers.clear()
     serving.release("m", candidate(9), QUIET)
     consistent(cluster, store)
@@ -334,15 +332,14 @@ def test_a_refusal_killed_anywhere_is_settled_by_the_next(
 
 @pytest.mark.parametrize("with_store", [False, True])
 @pytest.mark.parametrize("target", [0, 1])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, 11))
 def test_a_rollback_killed_anywhere_can_be_done_again_or_is_settled(
-    serving, cluster, store, candidate, release_all, killed, with_store, target, number, after
+    serving, cluster, store, candidate, release_all, killed, with_store, target, number
 ):
     versions = release_all(1, 2, 3)
     roller = serving if with_store else KubernetesServing(cluster, None)
     wanted = versions[0] if target else versions[1]
-    killed(lambda: roller.rollback("m", wanted, QUIET), number, after)
+    killed(lambda: roller.rollback("m", wanted, QUIET), number)
     assert selected(cluster) in (versions[-1], wanted)
     if selected(cluster) != wanted:
         roller.rollback("m", wanted, QUIET)
@@ -355,7 +352,7 @@ def test_a_person_rolls_back_after_a_release_was_killed(
     serving, cluster, store, candidate, release_all, killed, number
 ):
     first, second = release_all(1, 2)
-    killed(lambda: serving.release("m", candidate(8), QUIET), number, True)
+    killed(lambda: serving.release("m", candidate(8), QUIET), number)
     live = selected(cluster)
     KubernetesServing(cluster, None).rollback("m", tell=QUIET)
     assert selected(cluster) == {second: first}.get(live, second)
