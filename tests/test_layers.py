@@ -36,10 +36,13 @@ BY_HAND = [
     "nightshift.serving.ask",
     "nightshift.serving.client",
     "nightshift.serving.examples",
+    "nightshift.serving.kubernetes",
+    "nightshift.serving.overview",
     "nightshift.serving.pictures",
     "nightshift.serving.process",
     "nightshift.serving.release",
     "nightshift.serving.store",
+    "nightshift.serving.target",
     "nightshift.report.pages",
     "nightshift.steps.context",
     "nightshift.steps.deploy",
@@ -101,7 +104,7 @@ def loaded(program: str) -> set[str]:
 def test_what_a_person_runs_by_hand_starts_without_tensorflow_and_without_kubeflow():
     found = loaded("import importlib\n" + "\n".join(f"importlib.import_module({name!r})" for name in BY_HAND))
     assert "numpy" in found
-    assert not found & {"tensorflow", "keras", "kfp", "sklearn"}
+    assert not found & {"tensorflow", "keras", "kfp", "kubernetes", "sklearn"}
 
 
 def test_help_takes_nothing():

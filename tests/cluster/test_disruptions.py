@@ -57,7 +57,7 @@ def test_a_pod_that_is_deleted_finishes_what_it_has_begun_and_exits_with_0(
             hold()
         until(lambda: len(ready(installation, version)) == 2, 60, "another Pod takes its place")
         answers = clients.answers()
-    assert not answers.failures
+    assert not answers.failures, answers.summary()
     measured(answers.summary())
 
 
@@ -80,5 +80,5 @@ def test_while_a_node_is_drained_a_pod_goes_on_answering(
             installation.cluster("uncordon", node)
         until(lambda: len(ready(installation, version)) == 2, 90, "two Pods are ready again")
         answers = clients.answers()
-    assert not answers.failures
+    assert not answers.failures, answers.summary()
     measured(f"{answers.summary()}; drain said: {drained.stderr.strip().splitlines()[-1]}")

@@ -44,7 +44,7 @@ def test_a_release_that_is_killed_anywhere_is_settled_by_the_next_one(
             expect_none(installation, releaser, model)
             slowest = max(slowest, after.seconds)
         answers = clients.answers()
-    assert not answers.failures
+    assert not answers.failures, answers.summary()
     assert finished < kills / 4, "killed too late to prove anything"
     for own in answers.factors.values():
         assert len(own) == 1

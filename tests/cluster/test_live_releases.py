@@ -50,7 +50,7 @@ def test_clients_with_open_channels_lose_no_request_to_releases_and_rollbacks(
         slow = clients.answers().seconds_until_only(older, back.began)
         assert slow <= OLDER_SECONDS, back.said
         answers = clients.answers()
-    assert not answers.failures
+    assert not answers.failures, answers.summary()
     assert answers.factors == factors
     expect_none(installation, releaser, model)
     hot = ", ".join(f"{seconds:.1f}" for seconds in moves)

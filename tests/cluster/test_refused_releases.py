@@ -109,7 +109,7 @@ def test_a_version_is_refused_with_its_own_reason_while_the_old_one_serves(
     assert installation.selected(MODEL) == serving
     expect_none(installation, releaser, MODEL)
     answers = clients.answers().since(refused.began)
-    assert not answers.failures
+    assert not answers.failures, answers.summary()
     assert answers.versions.keys() == {serving}
     reasons = releaser.state(MODEL)["refused"].values()
     assert any(all(words in reason for words in case.told) for reason in reasons), "the ledger says why"

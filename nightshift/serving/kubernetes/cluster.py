@@ -253,7 +253,7 @@ def connect(namespace: str) -> Iterator[Cluster]:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            config.load_kube_config(client_configuration=configuration)
+            config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
     except config.ConfigException as error:
         raise ConfigurationError(
             f"server kubernetes:{namespace}: no cluster: this is not a Pod, and KUBECONFIG or ~/.kube/config names "

@@ -63,7 +63,7 @@ def api(tmp_path, monkeypatch):
     file = tmp_path / "kubeconfig"
     file.write_text(json.dumps(config))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    monkeypatch.setenv("KUBECONFIG", str(file))
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.6)
     yield server
     server.shutdown()
@@ -200,7 +200,7 @@ def test_following_begins_anew_when_the_server_has_forgotten(api, namespace, gon
 
 def test_without_a_cluster_that_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with (
         pytest.raises(ConfigurationError, match="kubernetes:serving: no cluster: this is not a Pod"),
         connect("serving"),
