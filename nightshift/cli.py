@@ -133,14 +133,17 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported, which reads it then
-    from nightshift.serving.embedded import ServerOptions
-    from nightshift.serving.embedded import serve as run
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     store = store_of(workspace)
     if not isinstance(store.root, Path):
         raise ConfigurationError(f"{store.root}: this server reads folders; a bucket takes TensorFlow Serving")
+    from nightshift.serving.light import load_light_runtime
+
+    load_light_runtime()
+    from nightshift.serving.embedded.server import ServerOptions
+    from nightshift.serving.embedded.server import serve as run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # The ledger says which version is stable before that version is loaded.
     options = ServerOptions(host=host, labels_for_unavailable=True, store=store.identity)
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.endpoint import Endpoint
-from pipelines.recurring import Place, Recurring, create_recurring, delete_recurring, fields_of, switch
+from pipelines.recurring import Place, Recurring, create_recurring, delete_recurring, fields_of, switch_off, switch_on
 from pipelines.schedule_file import Schedule, Schedules
 
 Kind = Literal["created", "changed", "switched on", "switched off", "deleted", "unchanged"]
@@ -83,5 +83,7 @@ def carry_out(endpoint: Endpoint, change: Change, declared: Schedules, place: Pl
         create_recurring(endpoint, change.schedule, declared, place, enabled=change.enabled)
     if change.kind in ("changed", "deleted") and change.found:
         delete_recurring(endpoint, change.found)
-    if change.kind in ("switched on", "switched off") and change.found:
-        switch(endpoint, change.found, on=change.enabled)
+    if change.kind == "switched on" and change.found:
+        switch_on(endpoint, change.found)
+    if change.kind == "switched off" and change.found:
+        switch_off(endpoint, change.found)

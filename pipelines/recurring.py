@@ -15,6 +15,18 @@ CONCURRENCY = 1
 MARK = "Kept by `python -m pipelines.schedule`, group {}: what is changed here, the next apply changes back."
 MARKED = re.compile(re.escape(MARK).replace(r"\{\}", "([a-z0-9-]+)"))
 PAGE = 100
+KEPT = (
+    "display_name",
+    "description",
+    "pipeline_version_reference",
+    "runtime_config",
+    "service_account",
+    "max_concurrency",
+    "trigger",
+    "no_catchup",
+    "experiment_id",
+)
+"""Fields of a recurring run that are given when it is made, but for whether it is on."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +106,19 @@ def delete_recurring(endpoint: Endpoint, recurring: Recurring) -> None:
     )
 
 
-def switch(endpoint: Endpoint, recurring: Recurring, *, on: bool) -> None:
-    """Switch a recurring run on or off."""
-    api = endpoint.recurring_runs
-    change = api.recurring_run_service_enable_recurring_run if on else api.recurring_run_service_disable_recurring_run
-    change(recurring.recurring_run_id)
+def switch_off(endpoint: Endpoint, recurring: Recurring) -> None:
+    """Have a recurring run start no more runs; one that is under way goes on."""
+    endpoint.recurring_runs.recurring_run_service_disable_recurring_run(recurring.recurring_run_id)
+
+
+def switch_on(endpoint: Endpoint, recurring: Recurring) -> None:
+    """Have a recurring run start runs again, from its next firing on: by a new one in its place."""
+    # One that is enabled again runs at once for the last firing that it has missed, catch-up or not.
+    old = endpoint.recurring_runs.recurring_run_service_get_recurring_run(recurring.recurring_run_id)
+    kept = {name: getattr(old, name) for name in KEPT}
+    new = kfp_server_api.V2beta1RecurringRun(mode="ENABLE", **kept)
+    endpoint.recurring_runs.recurring_run_service_create_recurring_run(new)
+    delete_recurring(endpoint, recurring)
 
 
 @dataclass(frozen=True)

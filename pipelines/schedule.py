@@ -18,7 +18,7 @@ from nightshift.options import Commands
 from pipelines.endpoint import Endpoint, connect, endpoint_options
 from pipelines.page import run_page, ui_option
 from pipelines.reconcile import Change, carry_out, plan
-from pipelines.recurring import Place, Recurring, last_run, read_recurring, switch
+from pipelines.recurring import Place, Recurring, last_run, read_recurring, switch_off, switch_on
 from pipelines.runs import experiment_id, make_experiment
 from pipelines.schedule_file import FILE, read_schedules
 from pipelines.upload import Package, current_version, find_pipeline, upload
@@ -90,7 +90,7 @@ def pause(name: str, file: Path, endpoint: str, namespace: str, token_file: str)
 @file_option
 @endpoint_options
 def resume(name: str, file: Path, endpoint: str, namespace: str, token_file: str) -> None:
-    """Switch schedule NAME on again; what it has missed is not made up for."""
+    """Switch schedule NAME on again, from its next firing on; what it has missed is not made up for."""
     _switch(name, file, (endpoint, namespace, token_file), on=True)
 
 
@@ -130,7 +130,8 @@ def _switch(name: str, file: Path, where: tuple[str, str, str], *, on: bool) -> 
     if not found:
         raise ConfigurationError(f"schedule {name!r}: not in Kubeflow Pipelines yet; apply the file first")
     for each in found:
-        switch(kubeflow, each, on=on)
+        if each.enabled is not on:
+            (switch_on if on else switch_off)(kubeflow, each)
     click.echo(f"{name}: {'on' if on else 'paused'}")
     if schedule.enabled is not None and schedule.enabled is not on:
         click.echo(f"  until the next apply: {file.name} says enabled: {str(schedule.enabled).lower()}")

@@ -46,7 +46,7 @@ def workspace(corners, textures, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(workspace):
-    from nightshift.serving import embedded
+    from nightshift.serving.embedded import server as embedded
 
     place, exported = workspace
     store = Store(place.models)

@@ -14,7 +14,7 @@ from components.prepare_data import prepare_data
 from components.report import report
 from components.train import train
 from nightshift.errors import NightshiftError, WorkspaceError
-from nightshift.serving import embedded
+from nightshift.serving.embedded import server as embedded
 from nightshift.serving.store import Store
 from nightshift.tasks.registry import tasks
 from nightshift.workspace import STEPS, Workspace
@@ -59,6 +59,8 @@ class Flow:
             gpus="0",
             cpu="2",
             memory="4Gi",
+            tolerations=[],
+            node_selector={},
             dataset=self.artifacts["dataset"],
             model=self.artifact(dsl.Model, "model"),
             curves=self.artifact(dsl.HTML, "curves"),

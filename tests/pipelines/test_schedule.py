@@ -210,12 +210,14 @@ class Kubeflow:
 
     def __init__(self):
         self.there = {}
+        self.given = {}
         self.recurring_runs = self
         self.in_namespace = {}
         self.number = 0
 
     def recurring_run_service_create_recurring_run(self, new):
         self.number += 1
+        self.given[f"{self.number}"] = new
         fields = {
             "cron": new.trigger.cron_schedule.cron,
             **{f"parameters.{name}": value for name, value in new.runtime_config.parameters.items()},
@@ -232,11 +234,11 @@ class Kubeflow:
         assert propagation_policy == "ORPHAN"  # a run that is under way goes on
         del self.there[recurring_run_id]
 
-    def recurring_run_service_enable_recurring_run(self, recurring_run_id, enabled=True):
-        self.there[recurring_run_id] = dataclasses.replace(self.there[recurring_run_id], enabled=enabled)
-
     def recurring_run_service_disable_recurring_run(self, recurring_run_id):
-        self.recurring_run_service_enable_recurring_run(recurring_run_id, False)
+        self.there[recurring_run_id] = dataclasses.replace(self.there[recurring_run_id], enabled=False)
+
+    def recurring_run_service_get_recurring_run(self, recurring_run_id):
+        return self.given[recurring_run_id]
 
 
 entries = st.fixed_dictionaries(

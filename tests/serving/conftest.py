@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from half_plus_two import write_half_plus_two
 
-from nightshift.serving import embedded
 from nightshift.serving.client import Client
 from nightshift.serving.config import model_config, server_config
+from nightshift.serving.embedded import server as embedded
 
 
 @pytest.fixture(scope="session")

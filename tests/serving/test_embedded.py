@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from packaging.requirements import Requirement
 
 from nightshift.errors import ConfigurationError
-from nightshift.serving import embedded
 from nightshift.serving.client import Client, ServerRefusedError
 from nightshift.serving.config import model_config, read_config, server_config
+from nightshift.serving.embedded import server as embedded
 from nightshift.serving.embedded import server as module
 from nightshift.serving.embedded.limits import Limits
 

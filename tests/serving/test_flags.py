@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from nightshift.serving.embedded import __main__ as command
+from nightshift.serving.embedded import command
 from nightshift.serving.embedded.flags import channel_arguments
 
 TENSORFLOW_SERVING = {

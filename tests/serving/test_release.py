@@ -16,8 +16,8 @@ import pytest
 from version_folder import X, write_version
 
 from nightshift.errors import ReleaseError, ServingError, StoreError
-from nightshift.serving import embedded
 from nightshift.serving.client import Client
+from nightshift.serving.embedded import server as embedded
 from nightshift.serving.manifest import check_manifest, write_manifest
 from nightshift.serving.release import release, rollback, serving_version
 from nightshift.serving.store import STABLE, Store

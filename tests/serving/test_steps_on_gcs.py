@@ -12,11 +12,11 @@ from nightshift.errors import ReleaseError
 from nightshift.files import write_json
 from nightshift.problems.registry import problem_of
 from nightshift.protos import model_server_config_pb2
-from nightshift.serving import embedded
 from nightshift.serving import target as target_module
 from nightshift.serving.card import write_card
 from nightshift.serving.client import Client
 from nightshift.serving.config import server_config
+from nightshift.serving.embedded import server as embedded
 from nightshift.serving.golden import Golden
 from nightshift.serving.manifest import write_manifest
 from nightshift.serving.release import rollback

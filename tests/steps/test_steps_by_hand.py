@@ -11,8 +11,8 @@ from nightshift.cli import main
 from nightshift.data.prepare import prepare
 from nightshift.errors import ReleaseError, StoreError
 from nightshift.files import write_json
-from nightshift.serving import embedded
 from nightshift.serving.client import Client
+from nightshift.serving.embedded import server as embedded
 from nightshift.serving.release import champion, check_same_store
 from nightshift.serving.store import Store
 from nightshift.steps.deploy import deploy
@@ -45,8 +45,8 @@ from nightshift.workspace import Workspace
 workspace = Workspace(Path(sys.argv[1]))
 store = Store(workspace.models)
 run = workspace.run("by-script")
-prepared = prepare_data(run, workspace, store, task="digits", model="digits", source="", preset="blog", settings={}, seed=0,
-                        server=sys.argv[2])
+prepared = prepare_data(run, workspace, store, task="digits", model="digits", source="", preset="blog", settings={},
+                        seed=0, server=sys.argv[2])
 assert prepared.dataset.reused and prepared.train, prepared.reason
 report(run)
 print(*sorted({"tensorflow", "keras", "sklearn", "kfp"} & sys.modules.keys()))

@@ -4,7 +4,3 @@
 
 It is ready after 2 seconds, most of them imports, and prints `serving on HOST:PORT`.
 """
-
-from nightshift.serving.embedded.server import RunningServer, ServerOptions, serve, start
-
-__all__ = ["RunningServer", "ServerOptions", "serve", "start"]

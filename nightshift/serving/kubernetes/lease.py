@@ -130,7 +130,7 @@ def _acquire(cluster: Cluster, names: Names, us: str, tell: Tell, seconds: float
     while True:
         found = cluster.get("leases", names.slug)
         if found is None:
-            made = cluster.create("leases", _new(names, us))
+            made = cluster.create("leases", new_lease(names, us))
             if made:
                 return made
             continue
@@ -168,7 +168,8 @@ def _take(cluster: Cluster, names: Names, found: Object, us: str) -> Object | No
         raise
 
 
-def _new(names: Names, us: str) -> Object:
+def new_lease(names: Names, us: str) -> Object:
+    """The Lease of a model, held by `us`."""
     metadata = {"name": names.slug, "labels": names.labels(), "annotations": {MODEL: names.model}}
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": _spec(us)}
 

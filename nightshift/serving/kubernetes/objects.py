@@ -23,7 +23,7 @@ from nightshift.serving.kubernetes.names import (
     REST_PORT,
     Names,
     Object,
-    name_of,
+    annotation,
 )
 from nightshift.serving.kubernetes.settings import TEMPLATE, ServingSettings
 from nightshift.serving.store import STABLE
@@ -278,18 +278,14 @@ def first_size(blue: Object | None, settings: ServingSettings) -> int:
     if blue is None:
         return settings.replicas
     count = int(blue["spec"].get("replicas", 0))
-    untouched = (blue["metadata"].get("annotations") or {}).get(REPLICAS) == str(count)
+    untouched = annotation(blue, REPLICAS) == str(count)
     return settings.replicas if untouched or not count else count
 
 
 def is_ours(item: Object, names: Names) -> bool:
     """Whether an object belongs to this model; another of the same slug has another name."""
-    metadata = item["metadata"]
-    return (
-        (metadata.get("labels") or {}).get(INSTANCE) == names.slug
-        and (metadata.get("annotations") or {}).get(MODEL) == names.model
-        and name_of(item).startswith(names.slug)
-    )
+    labels = item["metadata"].get("labels") or {}
+    return labels.get(INSTANCE) == names.slug and annotation(item, MODEL) == names.model
 
 
 def _metadata(names: Names, name: str, version: int = 0) -> Object:

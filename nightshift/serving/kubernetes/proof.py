@@ -130,15 +130,29 @@ def bake(cluster: Cluster, proof: Proof, pods: list[Object], address: str, lease
     begun = {name_of(pod): restarts(pod) for pod in pods}
     for found in cluster.follow("pods", query(names.selector(proof.version)), tick=TICK_SECONDS):
         lease.check()
-        for pod in found:
-            if name_of(pod) in begun and not is_ending(pod):
-                _check_steady(pod, begun[name_of(pod)])
-        proof.of_service(address)
+        _check_all_steady(found, begun)
+        try:
+            proof.of_service(address)
+        except ReleaseError:
+            # What became of a Pod says more than that nothing answers.
+            _check_all_steady(cluster.find("pods", query(names.selector(proof.version))), begun)
+            raise
         if time.monotonic() >= deadline:
             return
 
 
-def _check_steady(pod: Object, begun: int) -> None:
+def _check_all_steady(pods: list[Object], begun: dict[str, int]) -> None:
+    for pod in pods:
+        if name_of(pod) in begun and not is_ending(pod):
+            check_steady(pod, begun[name_of(pod)])
+
+
+def check_steady(pod: Object, begun: int) -> None:
+    """Hold a Pod that serves against how it was.
+
+    Raises:
+        ReleaseError: its containers have been started more often than `begun`, or it is not ready any more.
+    """
     if restarts(pod) > begun:
         ended = last_end(server_status(pod)) or {}
         raise ReleaseError(

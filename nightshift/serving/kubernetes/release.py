@@ -11,23 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightshift.errors import ReleaseError, ServingError, StoreError
-from nightshift.files import sha256_of
+from nightshift.errors import ServingError, StoreError
 from nightshift.serving.client import Client
-from nightshift.serving.golden import Golden
 from nightshift.serving.kubernetes import status
 from nightshift.serving.kubernetes.cluster import Cluster, connect
 from nightshift.serving.kubernetes.history import missing_events, read_history
 from nightshift.serving.kubernetes.lease import hold
-from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object
-from nightshift.serving.kubernetes.proof import MOVE_SECONDS, Proof, bake, service_address, wait_moved
-from nightshift.serving.kubernetes.readiness import Waiting
+from nightshift.serving.kubernetes.names import GRPC_PORT, Names
+from nightshift.serving.kubernetes.proof import MOVE_SECONDS, service_address
+from nightshift.serving.kubernetes.releasing import Releasing, check_known
 from nightshift.serving.kubernetes.rollback import roll_back
 from nightshift.serving.kubernetes.rollout import Rollout
-from nightshift.serving.kubernetes.room import Room
 from nightshift.serving.kubernetes.settings import read_template
-from nightshift.serving.ledger import Event
-from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
 from nightshift.serving.overview import ModelStatus, VersionRecord
 from nightshift.serving.release import Released, Tell
@@ -61,7 +56,7 @@ class KubernetesServing:
             return 0
         if (name := self._resolved(names)) is not None:
             _check_answers(name, model, history.live)
-        _check_known(store, self.cluster, model, history.live)
+        check_known(store, self.cluster, model, history.live)
         state = store.state(model)
         if not state.pending:  # else a release is at work, or the next one settles it
             for event in missing_events(state, history):
@@ -147,141 +142,6 @@ def kubernetes_serving(namespace: str, store: Store | None) -> Iterator[Kubernet
     """
     with connect(namespace) as cluster:
         yield KubernetesServing(cluster, store)
-
-
-@dataclass(frozen=True)
-class Releasing:
-    """A release in progress: a model's objects, and the store with its ledger."""
-
-    rollout: Rollout
-    store: Store
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self.rollout.names.model
-
-    def settle(self) -> None:
-        """Finish or undo what a killed release left, and bring the ledger to what the Service says.
-
-        Raises:
-            StoreError: the Service selects a version that the store does not have.
-        """
-        rollout, tell = self.rollout, self.rollout.tell
-        rollout.deployments()  # refuses a name that another model has
-        history = rollout.history()
-        if history.live:
-            _check_known(self.store, rollout.cluster, self.model, history.live)
-        for event in missing_events(self.store.state(self.model), history):
-            tell(f"recording that {self.model} version {event.version} was {event.kind.replace('_', ' ')}")
-            self._append(event)
-        pending = self.store.state(self.model).pending
-        if pending and (pending[1] == "approved" or pending[0] == history.live):
-            tell(f"finishing the release of {self.model} version {pending[0]}, which was interrupted")
-            try:
-                self._finish(pending[0])
-            except ReleaseError as error:
-                tell(str(error))
-        elif pending:
-            self._append(Event("refused", pending[0], "its release was interrupted before it was approved"))
-            tell(f"gave up {self.model} version {pending[0]}, whose release was interrupted")
-        rollout.tidy()
-        rollout.tell_drift()
-
-    def release(self, saved_model: Path) -> Released:
-        """Release a SavedModel, everything earlier being settled."""
-        before, history = self.store.state(self.model), self.rollout.history()
-        manifest = sha256_of(saved_model / MANIFEST)
-        if history.live and before.published.get(history.live, {}).get("manifest") == manifest:
-            self.rollout.tell(f"version {history.live} of {self.model} is this very model and serves already")
-            return Released(history.live, history.predecessor, unchanged=True)
-        self.rollout.lease.check()
-        version = self.store.publish(self.model, saved_model)
-        self.rollout.tell(f"published {self.model} version {version}")
-        self._finish(version)
-        return Released(version, history.live)
-
-    def _finish(self, version: int) -> None:
-        """From wherever a release is to its end.
-
-        Raises:
-            ReleaseError: the version was refused and has left the cluster.
-        """
-        rollout, state, room = self.rollout, self.store.state(self.model), Room(self.rollout)
-        try:
-            proof, pods = self._prove(version, room)
-            if state.pending != (version, "approved"):
-                self._append(Event("approved", version, "every Pod answered the golden batch"))
-            if rollout.history().live != version:
-                rollout.switch(version, lambda history: history.promoted(version, rollout.settings.keep))
-                rollout.tell(f"{self.model}: its Service now selects version {version}")
-            rollout.autoscale(version)
-            self._bake(proof, pods)
-        except ReleaseError as error:
-            refusal = self._refused(version, error)
-            room.give_back()
-            raise refusal from error
-        self._append(Event("promoted", version))
-        rollout.tell(f"{self.model} version {version} serves")
-        rollout.tidy()
-
-    def _prove(self, version: int, room: Room) -> tuple[Proof, list[Object]]:
-        """Have its Pods, all ready, and each of them answer."""
-        rollout = self.rollout
-        try:
-            golden = Golden.load(self.store.version_path(self.model, version))
-        except StoreError as error:
-            raise ReleaseError(str(error)) from error
-        rollout.create(version, self.store.state(self.model).published.get(version, {}))
-        pods = Waiting(rollout.cluster, rollout.names, version, rollout.settings, rollout.tell, room.make).ready()
-        proof = Proof(rollout.names, version, golden, rollout.settings)
-        slowest = max(proof.of_pod(pod) for pod in pods)
-        rollout.tell(
-            f"{self.model} version {version}: each of {len(pods)} Pods answers the golden batch as the trained network "
-            f"does, warm within {1000 * slowest:.0f} ms"
-        )
-        return proof, pods
-
-    def _bake(self, proof: Proof, pods: list[Object]) -> None:
-        """Watch it serve."""
-        rollout = self.rollout
-        found = rollout.service()
-        if found is None:
-            raise ReleaseError(f"its Service {rollout.names.slug} was deleted by somebody")
-        address = service_address(found)
-        wait_moved(address, rollout.names, proof.version)
-        if rollout.settings.bake_seconds:
-            rollout.tell(f"watching it serve for {rollout.settings.bake_seconds} s")
-        bake(rollout.cluster, proof, pods, address, rollout.lease)
-
-    def _refused(self, version: int, error: ReleaseError) -> ReleaseError:
-        """Take a version out of the cluster; gives the error to raise."""
-        rollout, history = self.rollout, self.rollout.history()
-        if history.live == version and history.predecessor:
-            blue = history.predecessor
-            rollout.switch(blue, lambda now: now.returned(blue, str(error)))
-            rollout.tell(f"{self.model}: its Service selects version {blue} again")
-            rollout.autoscale(blue)
-        elif history.live == version:
-            rollout.remove_service()
-        rollout.tidy()
-        self._append(Event("refused", version, str(error)))
-        live = rollout.history().live
-        kept = f"version {live} still serves" if live else "nothing serves"
-        return ReleaseError(f"{self.model} version {version} was refused, {kept}: {error}")
-
-    def _append(self, event: Event) -> None:
-        self.rollout.lease.check()
-        self.store.ledger(self.model).append(event)
-
-
-def _check_known(store: Store, cluster: Cluster, model: str, version: int) -> None:
-    """Refuse a namespace that serves another store's models."""
-    if not store.has_version(model, version):
-        raise StoreError(
-            f"version {version} of {model}, which serves in namespace {cluster.namespace}, is not in {store.root}; is "
-            "that namespace another store's?"
-        )
 
 
 def _check_answers(address: str, model: str, version: int) -> None:

@@ -79,6 +79,15 @@ class Rollout:
             self._check_ours("Deployment", item)
         return found
 
+    def check_names(self) -> None:
+        """Refuse a model whose name another one has in the cluster.
+
+        Raises:
+            ConfigurationError: it is so.
+        """
+        self.service()
+        self.deployments()
+
     def _check_ours(self, kind: str, item: Object) -> None:
         if not is_ours(item, self.names):
             raise ConfigurationError(

@@ -6,7 +6,7 @@ from candidates import write_candidate
 from fake_cluster import FakeCluster, KilledError
 
 from nightshift.errors import ReleaseError
-from nightshift.serving.kubernetes import KubernetesServing, proof, release
+from nightshift.serving.kubernetes import KubernetesServing, proof, releasing
 from nightshift.serving.ledger import Ledger
 from nightshift.serving.store import Store
 
@@ -50,7 +50,7 @@ def answers(monkeypatch):
 
     monkeypatch.setattr(proof.Proof, "of_pod", of_pod)
     monkeypatch.setattr(proof.Proof, "of_service", of_service)
-    monkeypatch.setattr(release, "wait_moved", lambda address, names, version: None)
+    monkeypatch.setattr(releasing, "wait_moved", lambda address, names, version: None)
     return wrong
 
 

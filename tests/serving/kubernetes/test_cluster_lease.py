@@ -60,7 +60,7 @@ def test_the_second_gives_up_and_names_the_holder(cluster):
 
 
 def test_a_dead_holders_lease_is_taken_over_after_its_time(cluster, told):
-    cluster.create("leases", lease._new(NAMES, "dead/1/x"))
+    cluster.create("leases", lease.new_lease(NAMES, "dead/1/x"))
     begin = time.monotonic()
     with hold(cluster, NAMES, told.append) as holding:
         assert time.monotonic() - begin > 1

@@ -4,7 +4,7 @@ import pytest
 from fake_cluster import ready_pod
 
 from nightshift.errors import ReleaseError
-from nightshift.serving.kubernetes.proof import _check_steady
+from nightshift.serving.kubernetes.proof import check_steady
 from nightshift.serving.kubernetes.readiness import Patience, grpc_address, is_complete
 from nightshift.serving.kubernetes.reasons import (
     PULL_SECONDS,
@@ -152,13 +152,13 @@ def test_pods_in_words():
 
 
 def test_while_it_serves_a_pod_neither_starts_again_nor_stops_being_ready():
-    _check_steady(ready_pod("p"), 0)
+    check_steady(ready_pod("p"), 0)
     again = copy.deepcopy(ready_pod("p"))
     again["status"]["containerStatuses"][0] |= {"restartCount": 1, "lastState": KILLED}
     with pytest.raises(ReleaseError, match="while it served, Pod p ended: exit code 137, OOMKilled"):
-        _check_steady(again, 0)
+        check_steady(again, 0)
     with pytest.raises(ReleaseError, match="while it served, Pod p: is Running"):
-        _check_steady(pod(), 0)
+        check_steady(pod(), 0)
 
 
 @pytest.mark.parametrize(("address", "expected"), [("10.0.0.1", "10.0.0.1:8500"), ("fd00::1", "[fd00::1]:8500")])
