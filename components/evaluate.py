@@ -16,9 +16,9 @@ def evaluate(
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
-    figures: dsl.Output[dsl.Metrics],
-    curves: dsl.Output[dsl.ClassificationMetrics],
-    pictures: dsl.Output[dsl.HTML],
+    test_metrics: dsl.Output[dsl.Metrics],
+    confusion_and_roc: dsl.Output[dsl.ClassificationMetrics],
+    answers: dsl.Output[dsl.HTML],
     comparison: dsl.Output[dsl.Markdown],
 ) -> bool:
     """Judge the candidate against thresholds and the serving model; returns whether it may be released."""
@@ -41,11 +41,11 @@ def evaluate(
     )
     where.link(evaluation, where.run.path / "evaluate")
     for name, value in judged.evaluation["metrics"].items():
-        figures.log_metric(name, value)
+        test_metrics.log_metric(name, value)
     if judged.evaluation["confusion_matrix"]:
-        curves.log_confusion_matrix(judged.evaluation["classes"], judged.evaluation["confusion_matrix"])
+        confusion_and_roc.log_confusion_matrix(judged.evaluation["classes"], judged.evaluation["confusion_matrix"])
     for curve in judged.evaluation["roc"][:1]:
-        curves.log_roc_curve(curve["fpr"], curve["tpr"], curve["thresholds"])
-    where.page(pictures, evaluation_page(where.run.path / "evaluate"))
+        confusion_and_roc.log_roc_curve(curve["fpr"], curve["tpr"], curve["thresholds"])
+    where.page(answers, evaluation_page(where.run.path / "evaluate"))
     where.page(comparison, comparison_markdown(judged.evaluation))
     return judged.decision.blessed

@@ -17,8 +17,8 @@ def prepare_data(
     server: str,
     run_id: str,
     dataset: dsl.Output[dsl.Dataset],
-    pictures: dsl.Output[dsl.HTML],
-    figures: dsl.Output[dsl.Metrics],
+    samples: dsl.Output[dsl.HTML],
+    image_counts: dsl.Output[dsl.Metrics],
 ) -> bool:
     """Prepare the data; returns whether there is anything to train."""
     from nightshift.report.pages import dataset_page
@@ -39,7 +39,7 @@ def prepare_data(
         server=where.server,
     )
     where.link(dataset, prepared.dataset.path, fingerprint=prepared.dataset.fingerprint)
-    where.page(pictures, dataset_page(where.run.path / "prepare_data"))
+    where.page(samples, dataset_page(where.run.path / "prepare_data"))
     for name, split in prepared.dataset.manifest.splits.items():
-        figures.log_metric(f"{name}_images", split.count)
+        image_counts.log_metric(f"{name}_images", split.count)
     return prepared.train

@@ -20,8 +20,8 @@ def train(
     node_selector: dict,
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
-    curves: dsl.Output[dsl.HTML],
-    figures: dsl.Output[dsl.Metrics],
+    learning_curves: dsl.Output[dsl.HTML],
+    training_metrics: dsl.Output[dsl.Metrics],
 ):
     """Train; `gpus` to `node_selector` say where the Pod runs and what it may use."""
     from nightshift.data.manifest import Dataset
@@ -40,6 +40,6 @@ def train(
         dataset=Dataset.open(where.linked(dataset)),
     )
     where.link(model, trained.path, recipe=trained.path.name)
-    where.page(curves, training_page(where.run.path / "train"))
+    where.page(learning_curves, training_page(where.run.path / "train"))
     for name in ("parameters", "epochs", "best_score", "seconds", "cpu_seconds"):
-        figures.log_metric(name, trained.description[name])
+        training_metrics.log_metric(name, trained.description[name])

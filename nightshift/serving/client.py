@@ -135,8 +135,11 @@ class Client:
                 # Not a backoff, but how long an attempt may take: a busy server needs more than a moment.
                 ("grpc.min_reconnect_backoff_ms", 3000),
                 ("grpc.max_reconnect_backoff_ms", 1000),
-                # gRPC's own retries stay on: a request that met the end of its connection (a server that limits the
-                # age of connections, or stops) and that the server has not seen goes out again on the next one.
+                # A request that met the end of its connection (a server that limits the age of connections, or stops)
+                # before the server saw it goes out again on the next one, if gRPC has kept it; by default it keeps
+                # those of 256 KiB.
+                ("grpc.enable_retries", 1),
+                ("grpc.per_rpc_retry_buffer_size", _MAX_MESSAGE_BYTES),
             ],
         )
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)

@@ -26,12 +26,6 @@ COUNT = 24
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in (
-        "cluster: needs a Kubernetes cluster; `make test-cluster`",
-        "soak: the same with full counts, an hour; `make test-soak`",
-        "kfp: needs Kubeflow Pipelines at KFP_ENDPOINT too",
-    ):
-        config.addinivalue_line("markers", marker)
     config.stash[MEASURED] = []
 
 

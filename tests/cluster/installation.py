@@ -111,13 +111,18 @@ def installed(cluster: Kubectl, folder: Path) -> Iterator[Installation]:
         found.runs.apply(_programs())
         yield replace(found, applied=done.stdout, warned=done.stderr)
     finally:
-        cluster(
-            "delete", "namespace", found.serving.namespace, found.asking.namespace, "--ignore-not-found", timeout=300
-        )
-        found.runs("delete", "pods", "--all", "--grace-period=1", "--ignore-not-found")
-        _as_root(found.runs, "remove", str(Path(workspace).parent), f"rm -rf /node/{Path(workspace).name}")
-        cluster("delete", "-k", str(folder), "--ignore-not-found", timeout=300)
-        cluster("delete", "namespace", found.runs.namespace, "--ignore-not-found", timeout=300)
+        _take_away(found, folder, Path(workspace))
+
+
+def _take_away(found: Installation, folder: Path, workspace: Path) -> None:
+    for kubectl in (found.serving, found.asking, found.runs):
+        kubectl("delete", "deployments", "--all", "--ignore-not-found")
+        # Nobody asks any more: without the seconds in which they would finish what they have begun.
+        kubectl("delete", "pods", "--all", "--grace-period=1", "--ignore-not-found")
+    _as_root(found.runs, "remove", str(workspace.parent), f"rm -rf /node/{workspace.name}")
+    places = [found.serving.namespace, found.asking.namespace, found.runs.namespace]
+    found.cluster("delete", "namespace", *places, "--ignore-not-found", timeout=300)
+    found.cluster("delete", "-k", str(folder), "--ignore-not-found", timeout=300)
 
 
 def _namespace(kubectl: Kubectl, labels: dict[str, str] | None = None) -> Object:

@@ -83,7 +83,9 @@ def kubeflow():
         endpoint.recurring_runs.recurring_run_service_delete_recurring_run(each.recurring_run_id)
     for name in (UNIQUE, f"{UNIQUE}-s"):
         if experiment := experiment_id(endpoint, name):
-            endpoint.experiments.experiment_service_archive_experiment(experiment)
+            for run in endpoint.runs.run_service_list_runs(experiment_id=experiment, page_size=100).runs or []:
+                endpoint.runs.run_service_delete_run(run.run_id)
+            endpoint.experiments.experiment_service_delete_experiment(experiment)
     if pipeline := find_pipeline(endpoint, UNIQUE):
         endpoint.pipelines.pipeline_service_delete_pipeline(pipeline, cascade=True)
 

@@ -9,6 +9,7 @@ from deployer import Deployer
 from installation import Installation
 from leftovers import expect_none
 
+pytestmark = pytest.mark.cluster
 SEED = 20261122
 KILLED = 137
 
@@ -19,13 +20,11 @@ def moments(kills: int, seconds: float) -> list[float]:
     return [seconds * (part + chance.random()) / kills for part in range(kills)]
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(3, marks=pytest.mark.cluster), pytest.param(20, marks=pytest.mark.soak)]
-)
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
 def test_a_release_that_is_killed_anywhere_is_settled_by_the_next_one(
     installation: Installation, releaser: Deployer, measured: Callable[[str], None], kills: int
 ):
-    model, slowest, finished = f"killed{kills}", 0.0, 0
+    model, slowest, finished = f"killed{kills}", 0.0, 0  # finished: before the kill
     assert not releaser.release(model, "times-1").error
     usual = releaser.release(model, "times-2")
     assert not usual.error, usual.said
@@ -40,12 +39,12 @@ def test_a_release_that_is_killed_anywhere_is_settled_by_the_next_one(
             after = releaser.release(model, f"times-{number + 3}")
             assert not after.error, after.said
             assert installation.selected(model) == after.version
-            clients.wait_until_only(after.version)
             expect_none(installation, releaser, model)
+            clients.wait_until_only(after.version)
             slowest = max(slowest, after.seconds)
         answers = clients.answers()
     assert not answers.failures, answers.summary()
-    assert finished < kills / 4, "killed too late to prove anything"
+    assert finished <= kills / 3, "most were killed too late to prove anything"
     for own in answers.factors.values():
         assert len(own) == 1
         assert own <= factors

@@ -8,6 +8,7 @@ from deployer import Deployer
 from installation import Installation
 from leftovers import expect_none
 
+pytestmark = pytest.mark.cluster
 PREDECESSOR_SECONDS = 5.0
 OLDER_SECONDS = 60.0
 
@@ -15,7 +16,7 @@ OLDER_SECONDS = 60.0
 @pytest.mark.parametrize(
     ("releases", "rolled_back"),
     [
-        pytest.param(3, {2, 3}, marks=pytest.mark.cluster),
+        (3, {2, 3}),
         pytest.param(20, {5, 10, 15, 20}, marks=pytest.mark.soak),
     ],
 )

@@ -81,6 +81,7 @@ def clients(installation: Installation, releaser: Deployer) -> Iterator[Clients]
     assert not releaser.release(MODEL, "times-1").error
     with asking(installation, MODEL, retries=0, count=2) as found:
         yield found
+    expect_none(installation, releaser, MODEL)
 
 
 @contextlib.contextmanager
@@ -107,7 +108,7 @@ def test_a_version_is_refused_with_its_own_reason_while_the_old_one_serves(
         assert words in refused.error
     assert refused.seconds <= case.seconds
     assert installation.selected(MODEL) == serving
-    expect_none(installation, releaser, MODEL)
+    assert len(installation.made("deployments", MODEL)) == 1
     answers = clients.answers().since(refused.began)
     assert not answers.failures, answers.summary()
     assert answers.versions.keys() == {serving}

@@ -133,7 +133,7 @@ def test_a_person_with_a_kubeconfig_sees_and_rolls_back_and_the_ledger_hears_of_
     rows = [json.loads(line) for line in nightshift(installation, "releases", MODEL, "--json").splitlines()]
     assert [(row["version"], row["status"]) for row in rows] == [(second, "rolled back"), (first, "serving")]
 
-    assert releaser.stable(MODEL) == second, "nobody could tell the ledger yet"
+    assert releaser.state(MODEL)["serving"][-1] == second, "nobody could tell the ledger yet"
     champion = (
         "import sys; from pathlib import Path; from nightshift.serving.store import open_store;"
         "from nightshift.serving.target import target; from nightshift.settings import settings;"
@@ -141,4 +141,4 @@ def test_a_person_with_a_kubeconfig_sees_and_rolls_back_and_the_ledger_hears_of_
         "print(serving.__enter__().champion(sys.argv[1]))"
     )
     assert int(releaser("python", "-c", champion, MODEL)) == first
-    assert releaser.stable(MODEL) == first
+    assert releaser.state(MODEL)["serving"] == [first]

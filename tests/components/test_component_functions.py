@@ -46,8 +46,8 @@ class Flow:
             **arguments | changes,
             server=self.server,
             dataset=self.artifact(dsl.Dataset, "dataset"),
-            pictures=self.artifact(dsl.HTML, "data_pictures"),
-            figures=self.artifact(dsl.Metrics, "data_figures"),
+            samples=self.artifact(dsl.HTML, "data_pictures"),
+            image_counts=self.artifact(dsl.Metrics, "data_figures"),
         )
 
     def train(self):
@@ -63,8 +63,8 @@ class Flow:
             node_selector={},
             dataset=self.artifacts["dataset"],
             model=self.artifact(dsl.Model, "model"),
-            curves=self.artifact(dsl.HTML, "curves"),
-            figures=self.artifact(dsl.Metrics, "training_figures"),
+            learning_curves=self.artifact(dsl.HTML, "curves"),
+            training_metrics=self.artifact(dsl.Metrics, "training_figures"),
         )
 
     def evaluate(self):
@@ -76,9 +76,9 @@ class Flow:
             dataset=self.artifacts["dataset"],
             model=self.artifacts["model"],
             evaluation=self.artifact(dsl.Artifact, "evaluation"),
-            figures=self.artifact(dsl.Metrics, "figures"),
-            curves=self.artifact(dsl.ClassificationMetrics, "roc"),
-            pictures=self.artifact(dsl.HTML, "answers"),
+            test_metrics=self.artifact(dsl.Metrics, "figures"),
+            confusion_and_roc=self.artifact(dsl.ClassificationMetrics, "roc"),
+            answers=self.artifact(dsl.HTML, "answers"),
             comparison=self.artifact(dsl.Markdown, "comparison"),
         )
 
@@ -106,7 +106,7 @@ class Flow:
     def report(self, state="SUCCEEDED"):
         status = dsl.PipelineTaskFinalStatus(state, "job", "exit-handler-1", None, None)
         where = {name: self.common[name] for name in ("workspace", "run_id")}
-        report.python_func(**where, status=status, page=self.artifact(dsl.HTML, "page"))
+        report.python_func(**where, status=status, report_page=self.artifact(dsl.HTML, "page"))
 
 
 @pytest.fixture(scope="module", autouse=True)

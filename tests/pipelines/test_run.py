@@ -60,7 +60,7 @@ def test_standard_output_holds_the_figures_only(first):
 def test_what_the_steps_link_and_show_is_in_the_artifacts(first, workspace):
     artifacts = workspace / "runs" / figures(first)["run"] / "artifacts"
     names = {path.name for path in artifacts.rglob("*") if path.is_file()}
-    for wanted in ("dataset", "pictures", "curves", "model", "saved_model", "card", "comparison", "released"):
+    for wanted in ("dataset", "samples", "learning_curves", "model", "saved_model", "card", "comparison", "released"):
         assert any(wanted in name for name in names), (wanted, names)
 
 

@@ -19,23 +19,27 @@ class Relay:
         self.port, self.connections = port, 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
-        self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
-                server = socket.create_connection(("127.0.0.1", self.port))
                 self.connections += 1
-                self._open += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+                threading.Thread(target=_join, args=(client, self.port), daemon=True).start()
 
     def close(self) -> None:
+        """Take no more connections; those that are open end with their client or server."""
         self._listening.shutdown(socket.SHUT_RDWR)
-        for one in (self._listening, *self._open):
-            one.close()
+        self._listening.close()
+
+
+def _join(client: socket.socket, port: int) -> None:
+    with client, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as server:
+        back = threading.Thread(target=_pass_on, args=(server, client), daemon=True)
+        back.start()
+        _pass_on(client, server)
+        back.join()
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:

@@ -10,7 +10,8 @@ from relay import relay
 from nightshift.serving.client import Client
 from nightshift.serving.config import model_config, server_config
 
-X = {"x": np.float32([2])}
+SMALL = {"x": np.float32([2])}
+LARGE = {"x": np.zeros(100_000, np.float32)}
 
 
 class Asking:
@@ -21,16 +22,16 @@ class Asking:
         failures: what a request ended in instead.
     """
 
-    def __init__(self, address, clients=3, retries=0):
+    def __init__(self, address, inputs=SMALL, clients=3, retries=0):
         self.versions, self.failures, self.count = set(), [], 0
-        self._done = threading.Event()
+        self._inputs, self._done = inputs, threading.Event()
         self._clients = [Client(address, retries=retries, timeout=20) for _ in range(clients)]
         self._threads = [threading.Thread(target=self._ask, args=(client,)) for client in 2 * self._clients]
 
     def _ask(self, client):
         while not self._done.is_set():
             try:
-                self.versions.add(client.predict("m", X, label=None).version)
+                self.versions.add(client.predict("m", self._inputs, label=None).version)
                 self.count += 1
             except Exception as error:
                 self.failures.append(error)
@@ -66,9 +67,10 @@ def server_of(publish, launch):
     return start
 
 
-def test_a_limit_on_the_age_of_connections_loses_no_request(server_of):
+@pytest.mark.parametrize("inputs", [SMALL, LARGE], ids=["small", "large"])
+def test_a_limit_on_the_age_of_connections_loses_no_request(server_of, inputs):
     with relay(server_of(1, 20).port) as service:
-        with Asking(service.address) as asking:
+        with Asking(service.address, inputs) as asking:
             time.sleep(5)
         assert asking.failures == []
         assert service.connections > 50
