@@ -17,6 +17,7 @@ PROGRAMS = (*sorted((HERE / "programs").glob("*.py")), HERE.parent / "serving" /
 PREFIX = "clu"
 MANAGED = "app.kubernetes.io/managed-by=nightshift,app.kubernetes.io/name=model-server"
 VERSION = "app.kubernetes.io/version"
+KINDS = "deployments,services,configmaps,poddisruptionbudgets,horizontalpodautoscalers,leases"
 USER = 65532  # of the images, and of whoever writes the workspace
 
 Object = dict[str, Any]
@@ -77,6 +78,17 @@ class Installation:
         return int(self.serving.get("service", model)["spec"]["selector"][VERSION])
 
     @contextlib.contextmanager
+    def model(self, name: str) -> Iterator[str]:
+        """A model's name for the length of the block; what releases of it made goes then, and its Pods at once."""
+        labels = f"{MANAGED},app.kubernetes.io/instance={name}"
+        try:
+            yield name
+        finally:
+            self.serving("delete", KINDS, "-l", labels, "--ignore-not-found")
+            # Nobody asks any more: without the seconds in which they would finish what they have begun.
+            self.serving("delete", "pods", "-l", labels, "--grace-period=1", "--ignore-not-found")
+
+    @contextlib.contextmanager
     def server(self, container: Object, **annotations: str) -> Iterator[None]:
         """Other model servers for the length of the block: a change of their container, and of the settings."""
         kubectl = self.serving
@@ -117,7 +129,6 @@ def installed(cluster: Kubectl, folder: Path) -> Iterator[Installation]:
 def _take_away(found: Installation, folder: Path, workspace: Path) -> None:
     for kubectl in (found.serving, found.asking, found.runs):
         kubectl("delete", "deployments", "--all", "--ignore-not-found")
-        # Nobody asks any more: without the seconds in which they would finish what they have begun.
         kubectl("delete", "pods", "--all", "--grace-period=1", "--ignore-not-found")
     _as_root(found.runs, "remove", str(workspace.parent), f"rm -rf /node/{workspace.name}")
     places = [found.serving.namespace, found.asking.namespace, found.runs.namespace]

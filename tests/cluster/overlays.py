@@ -11,6 +11,8 @@ MANIFESTS = Path(__file__).parent.parent.parent / "manifests"
 QUICK = {"ready-seconds": "90", "unschedulable-seconds": "10", "bake-seconds": "2"}
 """How releases go in tests; the minutes of the real ones would prove the same."""
 
+CPU = "20m"  # a server's request: a small node has other things to do
+
 SERVE = {"name": "localhost/nightshift/serve", "newName": images.name("serve").rpartition(":")[0], "newTag": images.TAG}
 
 
@@ -24,7 +26,8 @@ def write_overlay(folder: Path, overlay: str, runs: str, serving: str) -> Path:
         serving: the namespace of model servers.
     """
     base, dev = MANIFESTS / "overlays" / overlay, overlay == "dev"
-    quick = _patch("PodTemplate", {f"/metadata/annotations/nightshift~1{name}": value for name, value in QUICK.items()})
+    rules = {f"/metadata/annotations/nightshift~1{name}": value for name, value in QUICK.items()}
+    server = _patch("PodTemplate", rules | {"/template/spec/containers/0/resources/requests/cpu": CPU})
     _write(
         folder / "runs",
         base / "runs",
@@ -35,7 +38,7 @@ def write_overlay(folder: Path, overlay: str, runs: str, serving: str) -> Path:
         folder / "serving",
         base / "serving",
         namespace=serving,
-        patches=[quick, *(_volume("nightshift-models", runs, f"{node_folder(runs)}/models") if dev else [])],
+        patches=[server, *(_volume("nightshift-models", runs, f"{node_folder(runs)}/models") if dev else [])],
         images=[SERVE],
     )
     component = os.path.relpath(MANIFESTS / "components" / "namespaces", folder.resolve())

@@ -29,7 +29,7 @@ def pod(name: str, target: str, command: list[str], *, labels: dict[str, str] | 
         "imagePullPolicy": "IfNotPresent",
         "command": command,
         "securityContext": unprivileged,
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}},
+        "resources": {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}},
         **container,
         "volumeMounts": mounts + container.get("volumeMounts", []),
     }

@@ -16,8 +16,8 @@ OLDER_SECONDS = 60.0
 @pytest.mark.parametrize(
     ("releases", "rolled_back"),
     [
-        (3, {2, 3}),
-        pytest.param(20, {5, 10, 15, 20}, marks=pytest.mark.soak),
+        pytest.param(3, {2, 3}, id="3"),
+        pytest.param(20, {5, 10, 15, 20}, id="20", marks=pytest.mark.soak),
     ],
 )
 def test_clients_with_open_channels_lose_no_request_to_releases_and_rollbacks(

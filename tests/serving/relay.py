@@ -43,10 +43,15 @@ def _join(client: socket.socket, port: int) -> None:
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
+    """To the end; that one side broke off, the other has to hear."""
+    try:
         while data := source.recv(2**16):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
