@@ -5,6 +5,7 @@ variables that tell where images come from.
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -84,3 +85,10 @@ def releaser(installation: Installation) -> Iterator[Deployer]:
     with deployer(installation) as found:
         found.make({f"times-{factor}": str(factor) for factor in range(1, COUNT + 1)} | {"wrong": "2:3"})
         yield found
+
+
+@pytest.fixture
+def model(installation: Installation) -> Iterator[str]:
+    """The name of a model that nobody else uses; what releases of it make goes with the test."""
+    with installation.model(f"model-{secrets.token_hex(3)}") as name:
+        yield name

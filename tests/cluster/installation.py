@@ -105,7 +105,9 @@ class Installation:
         finally:
             now = kubectl.get("podtemplate", "server")
             now["template"], now["metadata"]["annotations"] = before["template"], before["metadata"]["annotations"]
-            kubectl("replace", "-f", "-", stdin=json.dumps(now))
+            # As it is, without what kubectl would note of it: the overlay is to be found as it was applied.
+            path = f"/api/v1/namespaces/{kubectl.namespace}/podtemplates/server"
+            kubectl("replace", "--raw", path, "-f", "-", stdin=json.dumps(now))
 
 
 @contextlib.contextmanager

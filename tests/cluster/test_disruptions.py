@@ -19,11 +19,12 @@ CLIENT_RETRIES = 4  # nightshift.serving.client's own
 @pytest.fixture(scope="module")
 def version(installation: Installation, releaser: Deployer) -> Iterator[int]:
     """Of a model that two Pods serve."""
-    with installation.server({}, replicas="2"):
-        released = releaser.release(MODEL, "times-1")
-    assert not released.error, released.said
-    yield released.version
-    expect_none(installation, releaser, MODEL)
+    with installation.model(MODEL):
+        with installation.server({}, replicas="2"):
+            released = releaser.release(MODEL, "times-1")
+        assert not released.error, released.said
+        yield released.version
+        expect_none(installation, releaser, MODEL)
 
 
 def ready(installation: Installation, version: int) -> list[Object]:

@@ -24,10 +24,10 @@ def test_clients_with_open_channels_lose_no_request_to_releases_and_rollbacks(
     installation: Installation,
     releaser: Deployer,
     measured: Callable[[str], None],
+    model: str,
     releases: int,
     rolled_back: set[int],
 ):
-    model = f"live{releases}"
     first = releaser.release(model, "times-1")
     assert not first.error, first.said
     factors, moves = {first.version: {1.0}}, []

@@ -69,7 +69,7 @@ CASES = (
         "never ready",
         ("not ready within 12 s", "runs and is not ready"),
         45,
-        container={"command": ["sh", "-c", "sleep 600"]},
+        container={"command": ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"]},
         annotations={"ready_seconds": "12"},
     ),
 )
@@ -78,10 +78,11 @@ CASES = (
 @pytest.fixture(scope="module")
 def clients(installation: Installation, releaser: Deployer) -> Iterator[Clients]:
     """Of a model that serves."""
-    assert not releaser.release(MODEL, "times-1").error
-    with asking(installation, MODEL, retries=0, count=2) as found:
-        yield found
-    expect_none(installation, releaser, MODEL)
+    with installation.model(MODEL):
+        assert not releaser.release(MODEL, "times-1").error
+        with asking(installation, MODEL, retries=0, count=2) as found:
+            yield found
+        expect_none(installation, releaser, MODEL)
 
 
 @contextlib.contextmanager

@@ -12,9 +12,8 @@ pytestmark = pytest.mark.cluster
 
 
 def test_of_two_releases_at_once_one_waits_and_neither_corrupts(
-    installation: Installation, releaser: Deployer, measured: Callable[[str], None]
+    installation: Installation, releaser: Deployer, measured: Callable[[str], None], model: str
 ):
-    model = "contended"
     assert not releaser.release(model, "times-1").error
     with deployer(installation, "other-deployer") as other:
         started = [

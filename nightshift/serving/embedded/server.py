@@ -262,8 +262,9 @@ def serve(
         threading.Thread(target=follow, args=following, daemon=True).start()
     try:
         if server.wait_loaded(stopping):
-            rest = f"REST on port {server.rest_port}, " if server.rest_port else ""
-            print(f"{rest}serving on {server.host}:{server.port}", flush=True)
+            if server.rest_port:
+                print(f"REST on port {server.rest_port}")
+            print(f"serving on {server.host}:{server.port}", flush=True)
             stopping.wait()
     finally:
         server.stop()
