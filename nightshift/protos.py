@@ -18,7 +18,15 @@ def _named_tensorflow() -> list[str]:
 
 
 @contextlib.contextmanager
-def _bare_tensorflow() -> Iterator[None]:
+def bare_tensorflow(*, forget: bool) -> Iterator[None]:
+    """Within the block, a package `tensorflow` that runs nothing, unless the real one is imported already.
+
+    Args:
+        forget: whether the modules of TensorFlow that the block imported are taken away again, too.
+
+    Raises:
+        ModuleNotFoundError: TensorFlow is not installed.
+    """
     if "tensorflow" in sys.modules:
         yield
         return
@@ -31,11 +39,11 @@ def _bare_tensorflow() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in _named_tensorflow():
+        for name in _named_tensorflow() if forget else ["tensorflow"]:
             del sys.modules[name]
 
 
-with _bare_tensorflow():
+with bare_tensorflow(forget=True):
     from tensorflow.core.example import example_pb2
     from tensorflow.core.framework import tensor_pb2, types_pb2
     from tensorflow_serving.apis import (

@@ -1,42 +1,40 @@
 """What a run of `train_and_deploy` is told, checked here before anything is sent."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from nightshift.errors import ConfigurationError
+from nightshift.serving.kubernetes.names import Names
+from nightshift.settings import address, namespace
 from nightshift.tasks.registry import task as task_of
-
-QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-"""As Kubernetes writes amounts: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
+from pipelines.pods import Count, Cpu, Memory, NodeSelector, Tolerations
 
 IMAGE = r"[\w./:-]+(:[\w.-]+|@sha256:[0-9a-f]{64})"
-TAINT = re.compile(r"([\w./-]+)(?:=([\w.-]*))?(?::(NoSchedule|PreferNoSchedule|NoExecute))?", re.ASCII)
-EFFECTS = "EFFECT being NoSchedule, PreferNoSchedule or NoExecute"
 LONGEST = 2_000
 MANY = 100
 
 
-def _quantity(value: Any) -> Any:
-    text = str(value) if type(value) in (int, float, str) else ""
-    if not QUANTITY.fullmatch(text) or not re.search("[1-9]", text):
-        raise ValueError("expected an amount as Kubernetes writes it, such as 2, 500m or 4Gi")
-    return text
+def _server(text: str) -> str:
+    try:
+        return text if namespace(text) else address(text)
+    except ConfigurationError:
+        raise ValueError("expected HOST:PORT or kubernetes:NAMESPACE") from None
 
 
-def _count(value: Any) -> Any:
-    if type(value) not in (int, str) or not re.fullmatch(r"\d{1,3}", str(value), re.ASCII):
-        raise ValueError("expected a whole number from 0 to 999")
-    return str(int(value))
+def _model(text: str) -> str:
+    try:
+        return Names.of(text).model
+    except ConfigurationError as error:
+        raise ValueError(str(error).removeprefix(f"model {text!r}: ")) from None
 
 
 Text = Annotated[str, StringConstraints(max_length=LONGEST)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")]
 Image = Annotated[str, StringConstraints(pattern=f"^{IMAGE}$", max_length=LONGEST)]
-Quantity = Annotated[str, BeforeValidator(_quantity)]
-Count = Annotated[str, BeforeValidator(_count)]
+Model = Annotated[Text, AfterValidator(_model)]
+Server = Annotated[Text, AfterValidator(_server)]
 
 
 class Arguments(BaseModel):
@@ -44,20 +42,20 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    model: Name | None = None
+    model: Model | None = None
     data: Text | None = None
     preset: Name | None = None
     settings: Annotated[dict[Name, bool | int | float | Text], Field(max_length=MANY)] | None = None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    gpus: Count | None = None
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
-    tolerations: Annotated[list[dict[str, str | int]], Field(max_length=MANY)] | None = None
-    node_selector: Annotated[dict[str, str], Field(max_length=MANY)] | None = None
     image: Image | None = None
     train_image: Image | None = None
+    train_gpus: Count | None = None
+    train_cpu: Cpu | None = None
+    train_memory: Memory | None = None
+    train_tolerations: Tolerations | None = None
+    train_node_selector: NodeSelector | None = None
     workspace: Text | None = None
-    server: Text | None = None
+    server: Server | None = None
 
     def of_task(self, task: str) -> dict[str, Any]:
         """The pipeline's arguments.
@@ -70,20 +68,6 @@ class Arguments(BaseModel):
         if "image" in given:
             given.setdefault("train_image", given["image"])
         return {"task": task, **given}
-
-
-def toleration(taint: str) -> dict[str, str]:
-    """A taint as kubectl writes it, KEY[=VALUE][:EFFECT], as a toleration in a Pod.
-
-    Raises:
-        ConfigurationError: it is not one.
-    """
-    found = TAINT.fullmatch(taint)
-    if not found:
-        raise ConfigurationError(f"--tolerate: found {taint!r}, expected KEY[=VALUE][:EFFECT], {EFFECTS}")
-    key, value, effect = found.groups()
-    how = {"operator": "Exists"} if value is None else {"operator": "Equal", "value": value}
-    return {"key": key, **how, **({"effect": effect} if effect else {})}
 
 
 def arguments(given: Mapping[str, Any]) -> Arguments:

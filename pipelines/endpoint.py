@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,12 +106,13 @@ def connect(url: str = "", namespace: str = "", token_file: str = "") -> Endpoin
 
     Args:
         url: of the API; empty: $KFP_ENDPOINT, or in a Pod the cluster's own.
-        namespace: a profile's; empty: the Pod's.
+        namespace: a profile's; empty: the Pod's. Without profiles, that of Kubeflow Pipelines, if the URL says so.
         token_file: read again for every request, since the kubelet renews it; empty: $KFP_TOKEN, or in a Pod the
             token that is mounted for Kubeflow Pipelines.
 
     Raises:
-        ConfigurationError: there is no such address or token, or a profile has to be named.
+        ConfigurationError: there is no such address or token, a profile has to be named, or one is where there are
+            none.
         EndpointError: the API does not answer, or refuses.
     """
     own = _own_namespace()
@@ -123,6 +125,8 @@ def connect(url: str = "", namespace: str = "", token_file: str = "") -> Endpoin
     health = kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz()
     if health.multi_user and not (namespace or own):
         raise ConfigurationError(f"--namespace: {address} has profiles; expected the namespace of one")
+    if namespace and not health.multi_user:
+        _check_only(namespace, address)
     return Endpoint(address, (namespace or own) if health.multi_user else "", client)
 
 
@@ -203,6 +207,18 @@ def _in_cluster(namespace: str) -> str:
             continue
         return IN_CLUSTER.format(each)
     raise ConfigurationError(f"no endpoint: no service ml-pipeline in {namespace} or {HOME}; set KFP_ENDPOINT")
+
+
+def _check_only(namespace: str, address: str) -> None:
+    """Refuse a namespace that runs would not be in: without profiles, all are where Kubeflow Pipelines is installed."""
+    # The API does not say where that is; its name in the cluster does.
+    there = re.fullmatch(r"ml-pipeline\.([a-z0-9-]+)(\.svc(\..+)?)?", urlsplit(address).hostname or "")
+    if not there or there[1] != namespace:
+        where = f"{there[1]!r}, where it is installed" if there else "the namespace that it is installed in"
+        raise ConfigurationError(
+            f"--namespace: found {namespace!r}, but {address} has no profiles and runs everything in {where}; expected "
+            "no --namespace"
+        )
 
 
 def _credentials(configuration: kfp_server_api.Configuration, address: str, token_file: str) -> str:

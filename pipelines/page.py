@@ -22,9 +22,14 @@ def ui_option(command: F) -> F:
 
 
 def run_page(endpoint: Endpoint, run_id: str, ui: str = "") -> str:
-    """A link to the run's page; only the page's part of one where no UI is known."""
+    """A link to the run's page, empty where no UI is known."""
     base = (ui or os.environ.get("KFP_UI", "")).rstrip("/") or (endpoint.url if _has_ui(endpoint.url) else "")
-    return f"{base}/#/runs/details/{run_id}"
+    return f"{base}/#/runs/details/{run_id}" if base else ""
+
+
+def shown_at(endpoint: Endpoint, run_id: str, ui: str = "") -> str:
+    """The link for people, or how to get one."""
+    return run_page(endpoint, run_id, ui) or f"run {run_id} (set KFP_UI to the UI's address for a link)"
 
 
 @cache

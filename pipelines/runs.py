@@ -16,6 +16,9 @@ SERVICE_ACCOUNT = "nightshift-runner"
 EXPERIMENT = "nightshift"
 SUCCEEDED = "SUCCEEDED"
 ENDED = (SUCCEEDED, "FAILED", "CANCELED", "SKIPPED")
+UNDER_WAY = ("starting", "pending", "running")
+"""States of a step that are not its last."""
+
 DRIVER = "-driver"
 """Ends the name of the Pod that prepares a step."""
 
@@ -50,7 +53,7 @@ class Run:
     @property
     def settled(self) -> bool:
         """Whether its steps, too, are in their last state: Kubeflow notes those a moment after the run's."""
-        return self.ended and not any(step.state in ("starting", "pending", "running") for step in self.steps)
+        return self.ended and not any(step.state in UNDER_WAY for step in self.steps)
 
     @property
     def failed_step(self) -> Step | None:

@@ -16,7 +16,7 @@ import click
 from nightshift.errors import ConfigurationError
 from nightshift.options import Commands
 from pipelines.endpoint import Endpoint, connect, endpoint_options
-from pipelines.page import run_page, ui_option
+from pipelines.page import shown_at, ui_option
 from pipelines.reconcile import Change, carry_out, plan
 from pipelines.recurring import Place, Recurring, last_run, read_recurring, switch_off, switch_on
 from pipelines.runs import experiment_id, make_experiment
@@ -119,7 +119,7 @@ def show_list(file: Path, endpoint: str, namespace: str, token_file: str, ui: st
 
 def _last(endpoint: Endpoint, found: Recurring, ui: str) -> str:
     run = last_run(endpoint, found)
-    return f"{run.state}, {run.created:%Y-%m-%d %H:%M %Z}, {run_page(endpoint, run.run_id, ui)}" if run else "none yet"
+    return f"{run.state}, {run.created:%Y-%m-%d %H:%M %Z}, {shown_at(endpoint, run.run_id, ui)}" if run else "none yet"
 
 
 def _switch(name: str, file: Path, where: tuple[str, str, str], *, on: bool) -> None:

@@ -14,10 +14,11 @@ import click
 from rich.console import Console
 
 from nightshift.options import InWords, Setting, training_options
-from pipelines.arguments import arguments, toleration
+from pipelines.arguments import arguments
 from pipelines.endpoint import Endpoint, connect, endpoint_options
 from pipelines.failure import reason
-from pipelines.page import run_page, ui_option
+from pipelines.page import run_page, shown_at, ui_option
+from pipelines.pods import toleration
 from pipelines.runs import (
     EXPERIMENT,
     SERVICE_ACCOUNT,
@@ -30,22 +31,21 @@ from pipelines.runs import (
 )
 from pipelines.upload import Package, Version, upload
 
-PARAMETERS = ("model", "data", "gpus", "cpu", "memory", "image", "train_image")
+PARAMETERS = (
+    ("model", "--model", "Name of the served model.  [default: the task's name]"),
+    ("data", "--data", "Where the data are.  [default: the task's own]"),
+    ("train_gpus", "--gpus", "Of the train step."),
+    ("train_cpu", "--cpu", "Processors of the train step, such as 4 or 500m."),
+    ("train_memory", "--memory", "Of the train step, such as 8Gi."),
+    ("image", "--image", "That the steps run in, by digest or by a tag that is never moved."),
+    ("train_image", "--train-image", "That the train step runs in.  [default: as --image]"),
+)
 
 
 def parameter_options(command: Any) -> Any:
     """Parameters of the pipeline that are given as text; those left out keep the pipeline's defaults."""
-    helps = {
-        "model": "Name of the served model.  [default: the task's name]",
-        "data": "Where the data are.  [default: the task's own]",
-        "gpus": "Of the train step.",
-        "cpu": "Processors of the train step, such as 4 or 500m.",
-        "memory": "Of the train step, such as 8Gi.",
-        "image": "That the steps run in, by digest or by a tag that is never moved.",
-        "train_image": "That the train step runs in.  [default: as --image]",
-    }
-    for name in reversed(PARAMETERS):
-        command = click.option(f"--{name.replace('_', '-')}", default=None, help=helps[name])(command)
+    for name, flag, text in reversed(PARAMETERS):
+        command = click.option(flag, name, default=None, help=text)(command)
     return command
 
 
@@ -84,7 +84,8 @@ def main(
 ) -> None:
     """Start a run of each TASK: train, judge and release its model."""
     given: dict[str, Any] = {"preset": preset, "settings": dict(changes), "seed": seed, **parameters}
-    given |= {"node_selector": dict(nodes) or None, "tolerations": [toleration(taint) for taint in taints] or None}
+    given["train_node_selector"] = dict(nodes) or None
+    given["train_tolerations"] = [toleration(taint) for taint in taints] or None
     checked = arguments(given)
     wanted = {task: checked.of_task(task) for task in tasks}
     if checked.model and len(wanted) > 1:
@@ -97,11 +98,11 @@ def main(
     for task, values in wanted.items():
         name = f"{task} {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}"
         started[task] = create_run(kubeflow, version, values, name=name, description=_description(labels), **into)
-        _tell(f"{task}: started {run_page(kubeflow, started[task], ui)}")
+        _tell(f"{task}: started {shown_at(kubeflow, started[task], ui)}")
     names = step_names(package.specification)
     runs = _waited(kubeflow, started, names, timeout) if wait else _read(kubeflow, started, names)
-    for (task, run_id), run in zip(started.items(), runs, strict=True):
-        figures = _summary(kubeflow, task, run, version, run_page(kubeflow, run_id, ui), told=wait)
+    for task, run in zip(started, runs, strict=True):
+        figures = _summary(kubeflow, task, run, version, ui, told=wait)
         if as_json:
             print(json.dumps(figures), flush=True)
     sys.exit(1 if wait and any(run.state != SUCCEEDED for run in runs) else 0)
@@ -143,7 +144,7 @@ def _read(endpoint: Endpoint, started: dict[str, str], names: dict[str, str]) ->
     return [read_run(endpoint, run_id, names) for run_id in started.values()]
 
 
-def _summary(endpoint: Endpoint, task: str, run: Run, version: Version, page: str, *, told: bool) -> dict[str, Any]:
+def _summary(endpoint: Endpoint, task: str, run: Run, version: Version, ui: str, *, told: bool) -> dict[str, Any]:
     """Tell how the run ended, if that was waited for; returns the figures."""
     failed = run.failed_step
     error = (run.error or reason(endpoint, run)) if run.ended and run.state != SUCCEEDED else ""
@@ -151,7 +152,7 @@ def _summary(endpoint: Endpoint, task: str, run: Run, version: Version, page: st
         _tell(f"{task}: {run.state} after {run.seconds:.0f} s" if run.ended else f"{task}: still {run.state}")
         if failed or error:
             _tell(f"  {failed.name if failed else 'a step'} failed: {error or 'no log says why'}")
-        _tell(f"  {page}")
+        _tell(f"  {shown_at(endpoint, run.run_id, ui)}")
     return {
         "task": task,
         "run": run.run_id,
@@ -162,7 +163,7 @@ def _summary(endpoint: Endpoint, task: str, run: Run, version: Version, page: st
         "steps": {step.name: {"state": step.state, "seconds": step.seconds} for step in run.steps},
         "failed": failed.name if failed else "",
         "error": error,
-        "page": page,
+        "page": run_page(endpoint, run.run_id, ui),
     }
 
 

@@ -22,13 +22,13 @@ def train_and_deploy(
     preset: str = "default",
     settings: dict = {},  # noqa: B006  kfp reads defaults, it never changes them
     seed: int = 0,
-    gpus: str = "0",
-    cpu: str = "2",
-    memory: str = "4Gi",
-    tolerations: list = [],  # noqa: B006
-    node_selector: dict = {},  # noqa: B006
     image: str = IMAGE,
     train_image: str = IMAGE,
+    train_gpus: str = "0",
+    train_cpu: str = "2",
+    train_memory: str = "4Gi",
+    train_tolerations: list = [],  # noqa: B006
+    train_node_selector: dict = {},  # noqa: B006
     workspace: str = "",
     server: str = "",
 ):
@@ -46,13 +46,13 @@ def train_and_deploy(
         preset: network and settings of the training.
         settings: changes to the preset, name -> value.
         seed: of data, weights, order and random changes.
-        gpus: number of GPUs of the train step.
-        cpu: processors of the train step.
-        memory: memory of the train step.
-        tolerations: taints of nodes that the train step may run on, as in a Pod.
-        node_selector: labels of nodes that it has to run on.
         image: that the steps run in, by digest or by a tag that is never moved.
         train_image: that the train step runs in; on GPUs nightshift/train-gpu.
+        train_gpus: number of GPUs of the train step.
+        train_cpu: processors of the train step.
+        train_memory: memory of the train step.
+        train_tolerations: taints of nodes that the train step may run on, as in a Pod.
+        train_node_selector: labels of nodes that the train step has to run on.
         workspace: folder shared by the steps; empty: the environment's.
         server: where models are served, HOST:PORT or kubernetes:NAMESPACE; empty: the environment's.
     """
@@ -88,11 +88,11 @@ def train_and_deploy(
                     seed=seed,
                     workspace=workspace,
                     run_id=RUN_ID,
-                    gpus=gpus,
-                    cpu=cpu,
-                    memory=memory,
-                    tolerations=tolerations,
-                    node_selector=node_selector,
+                    gpus=train_gpus,
+                    cpu=train_cpu,
+                    memory=train_memory,
+                    tolerations=train_tolerations,
+                    node_selector=train_node_selector,
                     dataset=prepared.outputs["dataset"],
                 )
                 .set_display_name("Train")
@@ -100,7 +100,7 @@ def train_and_deploy(
                 .set_retry(num_retries=2, backoff_duration="5s")
             )
             in_cluster(trained, train_image, None, seconds=24 * HOUR)
-            on_accelerator(trained, gpus, cpu, memory, tolerations, node_selector)
+            on_accelerator(trained, train_gpus, train_cpu, train_memory, train_tolerations, train_node_selector)
             judged = (
                 evaluate(
                     task=task,

@@ -1,4 +1,4 @@
-"""Shows runs in Kubeflow Pipelines while they run: on a terminal a live table, elsewhere each change of a state."""
+"""Shows runs in Kubeflow Pipelines while they run: on a terminal a live table, elsewhere lines."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.endpoint import EndpointError
-from pipelines.runs import Run, Step
+from pipelines.runs import UNDER_WAY, Run, Step
 
 POLL_SECONDS = 2.0
 SETTLING = 5
 """Times that ended runs are asked about steps which Kubeflow does not yet, or never will, know to have ended."""
+
+LINE_SECONDS = 30.0
+"""After which the line of a step that is still under way comes again."""
 
 PATIENCE_SECONDS = 120.0
 """How long an API that does not answer, of which a port-forward may be the cause, is asked again."""
@@ -85,21 +88,24 @@ def _coloured(state: str) -> str:
 
 
 class _Lines:
-    """Tells each change of a state once."""
+    """Tells each change of a state once, and every now and then what is under way."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told: set[tuple[str, str, str]] = set()
+        self._told: dict[tuple[str, str, str], float] = {}
 
     def tell(self, runs: Sequence[Run]) -> None:
-        """Print what is new."""
+        """Print what is new, and what has been going on for a while."""
         for run in runs:
             for step in run.steps:
-                self._once(run, step)
+                if self._is_due(run, step):
+                    line = f"  {run.name:28} {step.name:14} {step.state:9} {step.seconds:.0f} s"
+                    self._console.print(line, soft_wrap=True, markup=False)
 
-    def _once(self, run: Run, step: Step) -> None:
-        key = (run.run_id, step.task, step.state)
-        if key not in self._told:
-            self._told.add(key)
-            line = f"  {run.name:28} {step.name:14} {step.state:9} {step.seconds:.0f} s"
-            self._console.print(line, soft_wrap=True, markup=False)
+    def _is_due(self, run: Run, step: Step) -> bool:
+        key, now = (run.run_id, step.task, step.state), time.monotonic()
+        again = step.state in UNDER_WAY and not run.ended
+        due = key not in self._told or (again and now >= self._told[key] + LINE_SECONDS)
+        if due:
+            self._told[key] = now
+        return due

@@ -50,7 +50,7 @@ class Folder:
     def put_version(self, name: str, saved_model: Path) -> None:
         """See Files."""
         target = self.root / name
-        remove_stale_partials(target.parent, older_than=0)  # their writers are dead: the store is locked
+        remove_stale_partials(target.parent, older_than=0)  # their writers are dead: one releases at a time
         with staged_directory(target) as staging:
             shutil.copytree(saved_model, staging, dirs_exist_ok=True)
             check_manifest(staging)

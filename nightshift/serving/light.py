@@ -7,29 +7,9 @@ runtime loads in 0.8 s and 360 MB. While it is imported a bare package of that n
 Only for a process that never imports Keras: `import keras` after this finds TensorFlow half there, and fails.
 """
 
-import contextlib
 import importlib
-import importlib.machinery
-import sys
-import types
-from collections.abc import Iterator
 
-
-@contextlib.contextmanager
-def _bare_tensorflow() -> Iterator[None]:
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    found = importlib.machinery.PathFinder.find_spec("tensorflow")
-    if found is None or found.submodule_search_locations is None:
-        raise ModuleNotFoundError("tensorflow is not installed; a model server needs it")
-    bare = types.ModuleType("tensorflow")
-    bare.__path__ = list(found.submodule_search_locations)
-    sys.modules["tensorflow"] = bare
-    try:
-        yield
-    finally:
-        del sys.modules["tensorflow"]
+from nightshift.protos import bare_tensorflow
 
 
 def load_light_runtime() -> None:
@@ -38,6 +18,5 @@ def load_light_runtime() -> None:
     Raises:
         ModuleNotFoundError: TensorFlow is not installed.
     """
-    importlib.import_module("nightshift.protos")  # it forgets the modules of TensorFlow that it imports
-    with _bare_tensorflow():
+    with bare_tensorflow(forget=False):
         importlib.import_module("nightshift.serving.runtime")

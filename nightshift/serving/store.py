@@ -103,7 +103,7 @@ class Store:
     def publish(self, model: str, saved_model: Path) -> int:
         """Copy a SavedModel into the store under a fresh number and record it; nothing serves it yet.
 
-        The caller holds the lock.
+        The caller is the only one that releases the model: it holds the lock, or on Kubernetes the model's Lease.
 
         Raises:
             StoreError: its files are not those of its manifest, before the copy or after, or its card lacks a fact;

@@ -1,6 +1,7 @@
 """What every component begins with: where the run keeps its things, and how artifacts name them. No TensorFlow."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,9 @@ from nightshift.files import write_atomic
 from nightshift.serving.store import Store, open_store
 from nightshift.settings import settings, workspace_path
 from nightshift.workspace import Run, Workspace
+
+UMASK = 0o022
+"""Kubeflow's launcher starts steps with 0: whoever shares the volume could then change what is served."""
 
 
 class Artifact(Protocol):
@@ -57,5 +61,6 @@ def context(workspace: str, server: str, run_id: str) -> Context:
         server: where models are served, HOST:PORT or kubernetes:NAMESPACE.
         run_id: of the pipeline; NIGHTSHIFT_RUN_ID wins, so that whoever starts a run on a laptop can name it.
     """
+    os.umask(UMASK)
     place = Workspace(workspace_path(workspace))
     return Context(place, open_store(place.models), server or settings().server, place.run(settings().run_id or run_id))

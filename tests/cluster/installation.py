@@ -149,7 +149,7 @@ def _programs() -> Object:
 
 
 def _as_root(kubectl: Kubectl, name: str, folder: str, script: str) -> None:
-    """Do on the node what whoever looks after it does by hand (docs/operations.md)."""
+    """Do on the node what whoever looks after it does by hand (docs/kubernetes.md)."""
     container = {
         "name": name,
         "image": images.name("serve"),

@@ -9,7 +9,9 @@ from kfp import components
 
 from components.image import IMAGE
 from nightshift.tasks.registry import tasks
+from pipelines.arguments import Arguments, arguments
 from pipelines.compile import FOLDER, PIPELINES, main, package
+from pipelines.pods import LEAST_CPU
 
 STEPS = {"prepare-data", "train", "evaluate", "export", "deploy", "report"}
 
@@ -81,9 +83,9 @@ def container(specification, name):
 def test_the_train_step_asks_for_its_gpus_cpu_and_memory(specification):
     resources = container(specification, "train")["resources"]
     assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    assert "gpus" in resources["accelerator"]["resourceCount"]
-    assert "cpu" in resources["resourceCpuLimit"]
-    assert "memory" in resources["resourceMemoryLimit"]
+    assert "pipelinechannel--train_gpus" in resources["accelerator"]["resourceCount"]
+    assert "pipelinechannel--train_cpu" in resources["resourceCpuLimit"]
+    assert "pipelinechannel--train_memory" in resources["resourceMemoryLimit"]
     for other in STEPS - {"train"}:
         assert "accelerator" not in container(specification, other).get("resources", {})
 
@@ -119,8 +121,8 @@ def test_every_step_has_limits_a_time_limit_the_workspace_and_a_user_without_rig
 
 def test_the_train_step_is_placed_by_parameters(documents):
     placed = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
-    assert "tolerations" in json.dumps(placed["tolerations"])
-    assert "node_selector" in json.dumps(placed["nodeSelector"])
+    assert "pipelinechannel--train_tolerations" in json.dumps(placed["tolerations"])
+    assert "pipelinechannel--train_node_selector" in json.dumps(placed["nodeSelector"])
 
 
 def test_only_the_report_sees_the_webhook(documents):
@@ -133,6 +135,28 @@ def test_the_run_form_lists_the_tasks_and_needs_no_answer(specification):
     assert parameters["task"]["literals"] == sorted(tasks())
     assert parameters["task"]["defaultValue"] in tasks()
     assert all("defaultValue" in parameter for parameter in parameters.values())
+
+
+def test_parameters_and_what_is_checked_before_a_run_are_the_same(specification):
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    assert parameters.keys() == Arguments.model_fields.keys() | {"task"}
+
+
+def test_parameters_that_are_the_train_steps_alone_say_so(specification):
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    of_train = {name for name, parameter in parameters.items() if "train step" in parameter["description"]}
+    assert of_train == {name for name in parameters if name.startswith("train_")}
+    assert len(of_train) == 6
+
+
+def test_the_defaults_of_the_train_step_pass_the_checks(specification):
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    defaults = {name: parameters[name]["defaultValue"] for name in parameters if name.startswith("train_")}
+    assert arguments(defaults).model_dump(exclude_none=True) == defaults
+
+
+def test_the_least_of_processors_is_what_the_train_step_asks_for(specification):
+    assert container(specification, "train")["resources"]["resourceCpuRequest"] == LEAST_CPU
 
 
 def test_it_can_be_uploaded(specification):

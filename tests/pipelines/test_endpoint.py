@@ -151,19 +151,45 @@ def test_where_there_are_profiles_one_has_to_be_named():
 
 def test_where_there_are_none_requests_name_none():
     with serving() as api:
-        assert connect(api.url, "kubeflow").in_namespace == {}
+        assert connect(api.url).in_namespace == {}
+
+
+def test_a_namespace_that_runs_would_not_be_in_is_refused():
+    with serving() as api, pytest.raises(ConfigurationError, match=r"--namespace: found 'alice'.*expected no --namesp"):
+        connect(api.url, "alice")
+
+
+@pytest.mark.parametrize("host", ["ml-pipeline.ml", "ml-pipeline.ml.svc", "ml-pipeline.ml.svc.cluster.local"])
+def test_a_namespace_that_the_address_names_is_where_runs_go(host):
+    endpoint._check_only("ml", f"http://{host}:8888")
+    with pytest.raises(ConfigurationError, match=r"found 'kubeflow'.* in 'ml', where it is installed"):
+        endpoint._check_only("kubeflow", f"http://{host}:8888")
+
+
+def test_the_namespace_of_a_pod_is_no_mistake_where_there_are_no_profiles(monkeypatch, tmp_path):
+    (tmp_path / "no-pod").mkdir()
+    (tmp_path / "no-pod" / "namespace").write_text("alice")
+    with serving() as api:
+        assert connect(api.url).in_namespace == {}
 
 
 def test_links_lead_to_the_ui_where_that_is_known(monkeypatch):
     with serving() as api:
         kubeflow = connect(api.url)
-        assert page.run_page(kubeflow, "1-2") == "/#/runs/details/1-2"
         monkeypatch.setenv("KFP_UI", "https://ui.example.org/")
         assert page.run_page(kubeflow, "1-2") == "https://ui.example.org/#/runs/details/1-2"
+        assert page.shown_at(kubeflow, "1-2") == page.run_page(kubeflow, "1-2")
         assert (
             page.run_page(kubeflow, "1-2", "https://other.example.org")
             == "https://other.example.org/#/runs/details/1-2"
         )
+
+
+def test_where_no_ui_is_known_the_way_to_a_link_is_told():
+    with serving() as api:
+        kubeflow = connect(api.url)
+        assert page.run_page(kubeflow, "1-2") == ""
+        assert page.shown_at(kubeflow, "1-2") == "run 1-2 (set KFP_UI to the UI's address for a link)"
 
 
 def test_an_endpoint_that_is_the_ui_too_is_what_links_lead_to():

@@ -47,18 +47,27 @@ def test_every_task_has_one_nightly_entry_and_all_are_on():
     assert shipped.named("nightly-digits").cron.six_fields() == "0 0 2 * * *"
 
 
+def test_the_example_on_gpu_nodes_passes_the_checks():
+    example = read_schedules(FILE.parent.parent / "manifests" / "overlays" / "prod" / "schedules.yaml")
+    for each in example.schedules:
+        assert each.arguments()["train_gpus"] == "1"
+
+
 def test_an_entry_says_when_what_and_how(tmp_path):
     parameters = {
         "preset": "blog",
         "settings": {"epochs": 3},
         "seed": 4,
-        "gpus": 1,
-        "memory": "8Gi",
+        "train_gpus": 1,
+        "train_memory": "8Gi",
+        "train_tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}],
+        "train_node_selector": {"a.example.org/b": "c"},
+        "server": "kubernetes:nightshift-serving",
         "data": "gs://b/x",
     }
     file = written(tmp_path, ENTRY | {"parameters": parameters, "enabled": False}, time_zone="Europe/Berlin")
     found = read_schedules(file)
-    assert found.named("nightly").arguments() == {"task": "digits", **parameters, "gpus": "1"}
+    assert found.named("nightly").arguments() == {"task": "digits", **parameters, "train_gpus": "1"}
     assert found.named("nightly").enabled is False
     assert str(found.time_zone) == "Europe/Berlin"
 
@@ -78,8 +87,18 @@ def test_an_entry_says_when_what_and_how(tmp_path):
         ({"parameters": {"settings": {"epochs": "x"}}}, "schedule nightly: --set epochs: found 'x'"),
         ({"parameters": {"preset": "none"}}, "schedule nightly: --preset none"),
         ({"parameters": {"seed": -1}}, "schedules.0.parameters.seed"),
-        ({"parameters": {"gpus": "two"}}, "schedules.0.parameters.gpus"),
-        ({"parameters": {"tolerations": "all"}}, "schedules.0.parameters.tolerations"),
+        ({"parameters": {"gpus": 1}}, "schedules.0.parameters.gpus: no such field"),
+        ({"parameters": {"train_gpus": "two"}}, "schedules.0.parameters.train_gpus"),
+        ({"parameters": {"train_tolerations": "all"}}, "schedules.0.parameters.train_tolerations"),
+        (
+            {"parameters": {"train_tolerations": [{"kee": "x"}]}},
+            "schedules.0.parameters.train_tolerations.0.kee: no such field",
+        ),
+        (
+            {"parameters": {"train_memory": 12}},
+            "schedules.0.parameters.train_memory: expected at least 256Mi, found 12",
+        ),
+        ({"parameters": {"server": "somewhere"}}, "schedules.0.parameters.server: expected HOST:PORT or kubernetes:"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(tmp_path, change, said):
@@ -246,7 +265,7 @@ entries = st.fixed_dictionaries(
         "name": st.sampled_from(["a", "b", "c"]),
         "task": st.sampled_from(sorted(tasks())),
         "cron": st.sampled_from(["0 2 * * *", "*/5 * * * 7", "0 0 13 * fri"]),
-        "parameters": st.fixed_dictionaries({}, optional={"seed": st.integers(0, 3), "gpus": st.integers(0, 1)}),
+        "parameters": st.fixed_dictionaries({}, optional={"seed": st.integers(0, 3), "train_gpus": st.integers(0, 1)}),
     },
     optional={"enabled": st.booleans()},
 )

@@ -12,11 +12,13 @@ from kubeflow_api import serving
 from rich.console import Console
 
 from nightshift.errors import ConfigurationError
+from nightshift.tasks.registry import tasks
 from pipelines import submit, watch
-from pipelines.arguments import arguments, toleration
+from pipelines.arguments import arguments
 from pipelines.compile import FOLDER
 from pipelines.endpoint import EndpointError
 from pipelines.failure import LONGEST, error_in
+from pipelines.pods import toleration
 from pipelines.runs import Run, Step, read_run, step_names
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -73,11 +75,17 @@ NAMES = {"prepare-data": "Prepare data", "train": "Train", "report": "Report"}
         (["digits", "--preset", "none"], "--preset none"),
         (["digits", "--set", "epoch=3"], "--set epoch: no such setting"),
         (["digits", "--set", "epochs=many"], "--set epochs: found 'many'"),
-        (["digits", "--memory", "4Q"], "memory: expected an amount"),
-        (["digits", "--cpu", "0"], "cpu: expected an amount"),
-        (["digits", "--gpus", "-1"], "gpus: expected a whole number"),
+        (["digits", "--memory", "4Q"], "train_memory: expected an amount of memory"),
+        (["digits", "--memory", "12"], "train_memory: expected at least 256Mi, found '12'"),
+        (["digits", "--cpu", "0"], "train_cpu: expected at least 500m, found '0'"),
+        (["digits", "--cpu", "4Gi"], "train_cpu: expected an amount of processors"),
+        (["digits", "--gpus", "-1"], "train_gpus: expected a whole number"),
         (["digits", "--image", "nightshift"], "image: "),
-        (["digits", "--model", "../x"], "model: "),
+        (["digits", "--model", "../x"], "model: cannot be the name of a Service: expected at most 30 letters"),
+        (["digits", "--model", "9x"], "model: cannot be the name of a Service"),
+        (["digits", "--tolerate=-a:NoSchedule"], "train_tolerations.0.key: expected the key of a label"),
+        (["digits", "--node", "a b=c"], "train_node_selector.a b.[key]: expected the key of a label"),
+        (["digits", "--node", "a=b c"], "train_node_selector.a: expected the value of a label"),
         (["digits", "--tolerate", "a=b:Never"], "--tolerate: found 'a=b:Never'"),
         (["digits", "puzzle", "--model", "x"], "--model names one served model"),
         (["digits", "--seed", "-1"], "--seed"),
@@ -94,9 +102,9 @@ def test_a_mistake_is_told_before_anything_is_sent(words, said):
 
 def test_what_is_not_given_is_left_to_the_version_that_runs():
     assert arguments({}).of_task("digits") == {"task": "digits"}
-    assert arguments({"gpus": 1, "seed": 0, "settings": {"epochs": 3}}).of_task("digits") == {
+    assert arguments({"train_gpus": 1, "seed": 0, "settings": {"epochs": 3}}).of_task("digits") == {
         "task": "digits",
-        "gpus": "1",
+        "train_gpus": "1",
         "seed": 0,
         "settings": {"epochs": 3},
     }
@@ -125,6 +133,105 @@ def test_settings_are_plain_values(settings):
 )
 def test_taints_are_written_as_kubectl_writes_them(taint, expected):
     assert toleration(taint) == expected
+    assert given_back("train_tolerations", [expected]) == [expected]
+
+
+def given_back(name, value):
+    return arguments({name: value}).of_task("digits")[name]
+
+
+@pytest.mark.parametrize("amount", ["256Mi", "1Gi", "0.25Gi", "300M", 268435456, "268435456", "268435456000m", "1T"])
+def test_amounts_of_memory_go_as_they_are(amount):
+    assert given_back("train_memory", amount) == str(amount)
+
+
+@pytest.mark.parametrize(
+    "amount", ["12", 12, "255Mi", "268435455", "4", "16m", "1k", "0Gi", "-1Gi", "1e9", "\u0663Gi", "8gb", True, ""]
+)
+def test_amounts_of_memory_that_start_nothing_are_refused(amount):
+    with pytest.raises(ConfigurationError, match=r"train_memory: expected .*256Mi"):
+        arguments({"train_memory": amount})
+
+
+@pytest.mark.parametrize("amount", [4, 0.5, "500m", "2.5", "64"])
+def test_amounts_of_processors_go_as_they_are(amount):
+    assert given_back("train_cpu", amount) == str(amount)
+
+
+@pytest.mark.parametrize("amount", ["499m", "0.1", "4G", float("nan"), float("inf")])
+def test_amounts_of_processors_are_not_less_than_the_step_asks_for(amount):
+    with pytest.raises(ConfigurationError, match=r"train_cpu: expected .*500m"):
+        arguments({"train_cpu": amount})
+
+
+@pytest.mark.parametrize("model", ["x" * 31, "-x", "x-", "_", "", "x.y", "x/y", "1st", "\u00e4"])
+def test_a_model_is_named_as_its_service_can_be(model):
+    with pytest.raises(ConfigurationError, match="model: cannot be the name of a Service"):
+        arguments({"model": model})
+
+
+def test_tasks_and_plain_names_are_names_of_models():
+    for model in (*tasks(), "x" * 30, "a_b-2"):
+        assert given_back("model", model) == model
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place"),
+    [
+        ({"kee": "x"}, r"train_tolerations\.0\.kee: no such field"),
+        ({"key": "x", "operator": "In"}, r"train_tolerations\.0\.operator: .*'Exists' or 'Equal', found 'In'"),
+        ({"key": "x", "effect": "Never"}, r"train_tolerations\.0\.effect: .*'NoSchedule'.*, found 'Never'"),
+        ({"key": "x y"}, r"train_tolerations\.0\.key: "),
+        ({"key": "x", "value": "y z"}, r"train_tolerations\.0\.value: "),
+        ({"key": "x", "value": True}, r"train_tolerations\.0\.value: "),
+        ({}, r"train_tolerations\.0: expected a key"),
+        ({"value": "y"}, r"train_tolerations\.0: expected a key"),
+        ({"key": "x", "operator": "Exists", "value": "y"}, r"train_tolerations\.0: expected no value"),
+        ({"key": "x", "tolerationSeconds": 5}, r"train_tolerations\.0: expected tolerationSeconds with"),
+        ({"key": "x", "effect": "NoExecute", "tolerationSeconds": "5"}, r"train_tolerations\.0\.tolerationSeconds: "),
+        ("x", r"train_tolerations\.0: .*found 'x'"),
+    ],
+)
+def test_tolerations_have_what_kubernetes_knows(wrong, place):
+    with pytest.raises(ConfigurationError, match=place):
+        arguments({"train_tolerations": [wrong]})
+
+
+def test_tolerations_go_as_they_are():
+    plain = [{"operator": "Exists"}, {"key": "a", "effect": "NoExecute", "tolerationSeconds": 5}]
+    assert given_back("train_tolerations", plain) == plain
+
+
+@pytest.mark.parametrize("key", ["", "a/", "/a", "a/b/c", "A.b/c", "a..b/c", "-a", "a-", "x" * 64, f"{'x' * 254}/a"])
+def test_labels_of_nodes_have_the_syntax_of_kubernetes(key):
+    with pytest.raises(ConfigurationError, match=r"train_node_selector\..*expected the key of a label"):
+        arguments({"train_node_selector": {key: "a"}})
+
+
+@pytest.mark.parametrize("value", ["-a", "a_", "a/b", "x" * 64, "a\n", "\u00e4"])
+def test_values_of_labels_have_the_syntax_of_kubernetes(value):
+    with pytest.raises(ConfigurationError, match=r"train_node_selector\.a: expected the value of a label"):
+        arguments({"train_node_selector": {"a": value}})
+
+
+def test_labels_of_nodes_go_as_they_are():
+    plain = {"kubernetes.io/arch": "amd64", "A_b.c": "", f"{'x' * 63}.a-b/{'y' * 63}": "Z" * 63}
+    assert given_back("train_node_selector", plain) == plain
+
+
+@pytest.mark.parametrize("server", ["server:8500", "[::1]:8500", "kubernetes:nightshift-serving"])
+def test_a_server_is_an_address_or_a_namespace(server):
+    assert given_back("server", server) == server
+
+
+@pytest.mark.parametrize(
+    "server", ["", "server", "server:0", "server:70000", "kubernetes:", "kubernetes:A", "http://a/"]
+)
+def test_what_is_no_server_is_refused(server):
+    with pytest.raises(
+        ConfigurationError, match=f"server: expected HOST:PORT or kubernetes:NAMESPACE, found '{server}'"
+    ):
+        arguments({"server": server})
 
 
 def test_the_steps_are_those_that_run_a_container():
@@ -222,6 +329,36 @@ def test_each_change_of_a_state_is_a_line(quick):
         ["Train", "succeeded"],
         ["Report", "succeeded"],
     ]
+
+
+def test_a_step_that_is_under_way_is_told_again(quick, monkeypatch):
+    monkeypatch.setattr(watch, "time", Clock())
+    training = [("RUNNING", ("prepare-data", "succeeded"), ("train", "running"))] * 70
+    _, text = shown(following(*training, ("SUCCEEDED", ("train", "succeeded"))))
+    assert [line.split()[1:-2] for line in text.splitlines()] == [
+        ["Prepare", "data", "succeeded"],
+        *[["Train", "running"]] * 3,
+        ["Train", "succeeded"],
+    ]
+
+
+def test_an_ended_run_has_no_step_under_way(quick, monkeypatch):
+    monkeypatch.setattr(watch, "time", Clock(step=60.0))
+    _, text = shown(following(("FAILED", ("report", "running"))))
+    assert len(text.splitlines()) == 1
+
+
+class Clock:
+    """Goes on by `step` seconds a sleep."""
+
+    def __init__(self, step=1.0):
+        self._now, self._step = 0.0, step
+
+    def monotonic(self):
+        return self._now
+
+    def sleep(self, seconds):
+        self._now += self._step
 
 
 def test_a_terminal_has_a_table(quick):

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from nightshift.errors import ConfigurationError
 from nightshift.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 from nightshift.serving.embedded.follow import follow
+from nightshift.serving.embedded.health import Health
 from nightshift.serving.embedded.http import HttpServer
 from nightshift.serving.embedded.limits import capacity, container_limits, memory_used
 from nightshift.serving.embedded.rest import RestApi
@@ -115,8 +116,8 @@ class RunningServer:
             load_retries=options.load_retries,
             load_retry_seconds=options.load_retry_seconds,
         )
-        self._health = health.HealthServicer()
-        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        stores = (STORE_SERVICE, f"{STORE_SERVICE}/{options.store}") if options.store else ()
+        self._health = Health((*_SERVICES, *stores))
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="request")
         self._server = _grpc_server(self._manager, self._health, self._threads, options)
         self._rest: HttpServer | None = None
@@ -153,7 +154,7 @@ class RunningServer:
         """Wait until every model is loaded or has failed, and then report SERVING; False if `stopping` came first."""
         if not self._manager.wait_settled(waiting=lambda: stopping is None or not stopping.is_set()):
             return False
-        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve()
         return True
 
     def stop(self) -> None:
@@ -162,17 +163,12 @@ class RunningServer:
         REST goes on to the end, with 503 for an answer.
         """
         self._stopping.set()
-        self._health.enter_graceful_shutdown()
+        self._health.end()
         self._server.stop(self._options.grace_seconds).wait()
         self._threads.shutdown()
         if self._rest:
             self._rest.stop()
         self._manager.stop()
-
-    def _set_health(self, status: Any) -> None:
-        stores = (STORE_SERVICE, f"{STORE_SERVICE}/{self._options.store}") if self._options.store else ()
-        for service in (*_SERVICES, *stores):
-            self._health.set(service, status)
 
 
 def start(config: Any, port: int = 0, options: ServerOptions | None = None) -> RunningServer:
@@ -201,7 +197,7 @@ def _load(path: Path, options: ServerOptions) -> Servable:
     return servable
 
 
-def _grpc_server(manager: Manager, health_service: Any, threads: ThreadPoolExecutor, options: ServerOptions) -> Any:
+def _grpc_server(manager: Manager, health: Health, threads: ThreadPoolExecutor, options: ServerOptions) -> Any:
     arguments: dict[str, int | str] = {
         "grpc.max_receive_message_length": options.max_message_bytes,
         "grpc.max_send_message_length": options.max_message_bytes,
@@ -216,7 +212,7 @@ def _grpc_server(manager: Manager, health_service: Any, threads: ThreadPoolExecu
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
     if options.health:
-        health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return server
 
 

@@ -5,6 +5,7 @@ somebody is killed, and whoever can read the Service can roll back, without the 
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -135,6 +136,11 @@ def read_history(service: Object | None) -> History:
     if live in history.versions:
         return history.returned(live, BY_HAND)
     return History((*history.served, Served(live)), history.withdrawn)
+
+
+def remembered(state: State, standing: Collection[int]) -> History:
+    """What a Service that was deleted would tell, from the store's ledger: of the versions that stand in the cluster."""
+    return History(tuple(Served(version) for version in state.serving if version in standing))
 
 
 def _entries(service: Object, key: str, *fields: str) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ RECIPE = "nightshift/recipe"
 DATASET = "nightshift/dataset"
 CODE_VERSION = "nightshift/code-version"
 REPLICAS = "nightshift/replicas"
+TAKEN = "nightshift/taken"
+"""How many Pods a Deployment had before they made room for another version's."""
 
 GRPC_PORT, REST_PORT = 8500, 8501
 MAX_SLUG = 30

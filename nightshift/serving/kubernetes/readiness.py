@@ -126,11 +126,14 @@ class Waiting:
 
 
 def is_complete(deployment: Object, pods: list[Object]) -> bool:
-    """Whether the Deployment's controller has seen its present form, and all the Pods it asks for are ready."""
+    """Whether the Deployment's controller has seen its present form, and all the Pods it asks for are ready.
+
+    One that asks for none serves nothing, and is never complete.
+    """
     status, desired = deployment.get("status") or {}, deployment["spec"]["replicas"]
     observed = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     counts = {status.get("replicas", 0), status.get("updatedReplicas", 0), status.get("readyReplicas", 0), len(pods)}
-    return observed and counts == {desired} and all(map(is_ready, pods))
+    return bool(desired and observed and counts == {desired} and all(map(is_ready, pods)))
 
 
 def grpc_address(pod: Object) -> str:

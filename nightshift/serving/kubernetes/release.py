@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightshift.errors import ServingError, StoreError
+from nightshift.errors import ReleaseError, ServingError, StoreError
 from nightshift.serving.client import Client
 from nightshift.serving.kubernetes import status
 from nightshift.serving.kubernetes.cluster import Cluster, connect
-from nightshift.serving.kubernetes.history import missing_events, read_history
+from nightshift.serving.kubernetes.history import missing_events, read_history, remembered
 from nightshift.serving.kubernetes.lease import hold
-from nightshift.serving.kubernetes.names import GRPC_PORT, Names
+from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object, query, version_of
 from nightshift.serving.kubernetes.proof import MOVE_SECONDS, service_address
 from nightshift.serving.kubernetes.releasing import Releasing, check_known
 from nightshift.serving.kubernetes.rollback import roll_back
@@ -48,11 +48,12 @@ class KubernetesServing:
 
         Raises:
             StoreError: that version is not in the store.
-            ServingError: the endpoint does not answer, or with another version.
+            ServingError: the endpoint does not answer, or with another version; or its Service was deleted.
         """
         store, names = self._needed_store(), Names.of(model)
         history = read_history(self.cluster.get("services", names.slug))
         if not history.live:
+            self._check_not_deleted(names, store)
             return 0
         if (name := self._resolved(names)) is not None:
             _check_answers(name, model, history.live)
@@ -86,6 +87,7 @@ class KubernetesServing:
             ReleaseError: there is no such version, or it does not become ready; what serves now still does.
             ServingError: as of `release`.
         """
+        self._check_released(Names.of(model))
         with self._rollout(model, tell) as rollout:
             return roll_back(rollout, self.store, version)
 
@@ -110,6 +112,28 @@ class KubernetesServing:
     def releases(self, model: str = "") -> list[VersionRecord]:
         """The versions that the cluster knows, the newest of a model first; '': of all models."""
         return status.version_records(self.cluster, self.store, model)
+
+    def _check_not_deleted(self, names: Names, store: Store) -> None:
+        """Tell a model that never served from one whose Service somebody deleted."""
+        standing = [version_of(item) for item in self._deployments(names)]
+        history = remembered(store.state(names.model), standing)
+        if history.live:
+            raise ServingError(
+                f"namespace {self.cluster.namespace}: Service {names.slug} was deleted, so nothing serves "
+                f"{names.model!r}, whose version {history.live} served last and still stands; the next release makes "
+                f"the Service again, and so does `nightshift rollback {names.model} {history.live}`"
+            )
+
+    def _check_released(self, names: Names) -> None:
+        """Refuse a model that nothing is there of, before a Lease is made for it."""
+        if self.cluster.get("services", names.slug) is None and not self._deployments(names):
+            raise ReleaseError(
+                f"{names.model}: cannot roll back: nothing has been released as that in namespace "
+                f"{self.cluster.namespace}"
+            )
+
+    def _deployments(self, names: Names) -> list[Object]:
+        return self.cluster.find("deployments", query(names.labels()))
 
     @contextmanager
     def _rollout(self, model: str, tell: Tell) -> Iterator[Rollout]:

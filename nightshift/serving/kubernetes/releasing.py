@@ -10,8 +10,8 @@ from nightshift.errors import ReleaseError, StoreError
 from nightshift.files import sha256_of
 from nightshift.serving.golden import Golden
 from nightshift.serving.kubernetes.cluster import Cluster
-from nightshift.serving.kubernetes.history import missing_events
-from nightshift.serving.kubernetes.names import Object
+from nightshift.serving.kubernetes.history import missing_events, remembered
+from nightshift.serving.kubernetes.names import Object, version_of
 from nightshift.serving.kubernetes.proof import Proof, bake, service_address, wait_moved
 from nightshift.serving.kubernetes.readiness import Waiting
 from nightshift.serving.kubernetes.rollout import Rollout
@@ -39,9 +39,11 @@ class Releasing:
 
         Raises:
             StoreError: the Service selects a version that the store does not have.
+            ReleaseError: the Service was deleted, and the API server refuses another one.
         """
         rollout, tell = self.rollout, self.rollout.tell
         rollout.check_names()
+        self._restore_service()
         history = rollout.history()
         if history.live:
             check_known(self.store, rollout.cluster, self.model, history.live)
@@ -58,8 +60,21 @@ class Releasing:
         elif pending:
             self._append(Event("refused", pending[0], "its release was interrupted before it was approved"))
             tell(f"gave up {self.model} version {pending[0]}, whose release was interrupted")
-        rollout.tidy()
+        self._tidy()
+        Room(rollout).give_back()
         rollout.tell_drift()
+
+    def _restore_service(self) -> None:
+        """Make a Service again that somebody deleted, if what it selected by the ledger's word still stands."""
+        rollout, state = self.rollout, self.store.state(self.model)
+        if not state.stable or rollout.service():
+            return
+        history = remembered(state, [version_of(item) for item in rollout.deployments()])
+        if history.live != state.stable:
+            return
+        name = rollout.names.slug
+        rollout.tell(f"{self.model}: its Service {name} was deleted; making it again, with version {state.stable}")
+        rollout.restore(history)
 
     def release(self, saved_model: Path) -> Released:
         """Release a SavedModel, everything earlier being settled."""
@@ -80,12 +95,13 @@ class Releasing:
         Raises:
             ReleaseError: the version was refused and has left the cluster.
         """
-        rollout, state, room = self.rollout, self.store.state(self.model), Room(self.rollout)
+        rollout, state, room = self.rollout, self.store.state(self.model), Room(self.rollout, version)
         try:
             proof, pods = self._prove(version, room)
             if state.pending != (version, "approved"):
                 self._append(Event("approved", version, "every Pod answered the golden batch"))
             if rollout.history().live != version:
+                rollout.check_ready(version)
                 rollout.switch(version, lambda history: history.promoted(version, rollout.settings.keep))
                 rollout.tell(f"{self.model}: its Service now selects version {version}")
             rollout.autoscale(version)
@@ -96,7 +112,7 @@ class Releasing:
             raise refusal from error
         self._append(Event("promoted", version))
         rollout.tell(f"{self.model} version {version} serves")
-        rollout.tidy()
+        self._tidy()
 
     def _prove(self, version: int, room: Room) -> tuple[Proof, list[Object]]:
         """Have its Pods, all ready, and each of them answer."""
@@ -132,16 +148,33 @@ class Releasing:
         rollout, history = self.rollout, self.rollout.history()
         if history.live == version and history.predecessor:
             blue = history.predecessor
+            self._stand_again(blue, rollout.replicas(version))
             rollout.switch(blue, lambda now: now.returned(blue, str(error)))
             rollout.tell(f"{self.model}: its Service selects version {blue} again")
-            rollout.autoscale(blue)
+            rollout.autoscale_if_allowed(blue)
         elif history.live == version:
             rollout.remove_service()
-        rollout.tidy()
+        self._tidy()
         self._append(Event("refused", version, str(error)))
         live = rollout.history().live
         kept = f"version {live} still serves" if live else "nothing serves"
         return ReleaseError(f"{self.model} version {version} was refused, {kept}: {error}")
+
+    def _stand_again(self, blue: int, replicas: int) -> None:
+        """Start what served before, should its Pods be gone; the way back is taken even if they do not come."""
+        rollout = self.rollout
+        if rollout.ready_pods(blue):
+            return
+        rollout.tell(f"{self.model}: no Pod of version {blue} is ready; starting them")
+        try:
+            rollout.scale(blue, max(replicas, 1))
+            room = Room(rollout, blue)
+            Waiting(rollout.cluster, rollout.names, blue, rollout.settings, rollout.tell, room.make).ready()
+        except ReleaseError as error:
+            rollout.tell(f"{self.model} version {blue}: {error}")
+
+    def _tidy(self) -> None:
+        self.rollout.tidy(self.store.state(self.model).serving)
 
     def _append(self, event: Event) -> None:
         self.rollout.lease.check()

@@ -1,6 +1,7 @@
 """The changes that releases and rollbacks make to a model's objects; each can be cut off anywhere and done again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from nightshift.serving.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster, 
 from nightshift.serving.kubernetes.drift import edits
 from nightshift.serving.kubernetes.history import History, read_history
 from nightshift.serving.kubernetes.lease import Holding
-from nightshift.serving.kubernetes.names import Names, Object, name_of, query, version_of
+from nightshift.serving.kubernetes.names import TAKEN, Names, Object, name_of, query, version_of
 from nightshift.serving.kubernetes.objects import (
     autoscaler,
     config_map,
@@ -21,6 +22,7 @@ from nightshift.serving.kubernetes.objects import (
     service,
     service_change,
 )
+from nightshift.serving.kubernetes.reasons import is_ready
 from nightshift.serving.kubernetes.settings import ServingSettings
 from nightshift.serving.release import Tell
 
@@ -102,7 +104,7 @@ class Rollout:
             ReleaseError: the API server refuses an object.
         """
         live = self.history().live
-        blue = self.cluster.get("deployments", self.names.version(live)) if live else None
+        blue = self.deployment(live) if live else None
         replicas = first_size(blue, self.settings)
         configuration = config_map(self.names, version, self.settings.store)
         green = deployment(
@@ -122,18 +124,15 @@ class Rollout:
 
     def _create(self, kind: str, body: Object) -> bool:
         self.lease.check()
-        try:
+        with _refusing(f"{body['kind']} {name_of(body)}"):
             return self.cluster.create(kind, body) is not None
-        except ClusterError as error:
-            if error.passing:
-                raise
-            raise ReleaseError(f"the API server refuses {body['kind']} {name_of(body)}: {error}") from error
 
     def switch(self, version: int, change: Callable[[History], History]) -> History:
         """Let the Service select a version, and write its new history, in one change.
 
         Raises:
             LeaseLostError: somebody else may be at it.
+            ReleaseError: the API server refuses the change.
             ServingError: others keep changing the Service.
         """
         for _ in range(SWITCHES):
@@ -141,11 +140,12 @@ class Rollout:
             found = self.service()
             history = change(read_history(found))
             if found is None:
-                if self.cluster.create("services", service(self.names, version, history)):
+                if self._create("services", service(self.names, version, history)):
                     return history
                 continue
             try:
-                self.cluster.patch("services", self.names.slug, service_change(found, self.names, version, history))
+                with _refusing(f"Service {self.names.slug}"):
+                    self.cluster.patch("services", self.names.slug, service_change(found, self.names, version, history))
             except ClusterError as error:
                 if error.status not in (CONFLICT, NOT_FOUND):
                     raise
@@ -155,6 +155,14 @@ class Rollout:
             f"Service {self.names.slug}: somebody changes it all the time; gave up after {SWITCHES} times"
         )
 
+    def restore(self, history: History) -> None:
+        """Make the Service with that history, if there is none.
+
+        Raises:
+            ReleaseError: the API server refuses it.
+        """
+        self._create("services", service(self.names, history.live, history))
+
     def remove_service(self) -> None:
         """Let nothing serve: the way back from a first version that failed."""
         self.lease.check()
@@ -162,8 +170,23 @@ class Rollout:
         self.cluster.delete("services", self.names.slug)
 
     def autoscale(self, version: int) -> None:
-        """Point autoscaling at a version; what the one before has grown to, it keeps."""
+        """Point autoscaling at a version; what the one before has grown to, it keeps.
+
+        Raises:
+            ReleaseError: the API server refuses it.
+        """
         self.lease.check()
+        with _refusing(f"HorizontalPodAutoscaler {self.names.slug}"):
+            self._autoscale(version)
+
+    def autoscale_if_allowed(self, version: int) -> None:
+        """As `autoscale`, on the way back: a refusal is told, and holds nothing up."""
+        try:
+            self.autoscale(version)
+        except ReleaseError as error:
+            self.tell(f"{self.names.model}: autoscaling does not follow to version {version}: {error}")
+
+    def _autoscale(self, version: int) -> None:
         found = self.cluster.get("horizontalpodautoscalers", self.names.slug)
         if self.settings.max_replicas <= self.settings.replicas:
             if found:
@@ -176,31 +199,55 @@ class Rollout:
                 change |= {"minReplicas": self.settings.replicas, "maxReplicas": self.settings.max_replicas}
             self.cluster.patch("horizontalpodautoscalers", self.names.slug, {"spec": change})
 
+    def deployment(self, version: int) -> Object | None:
+        """A version's Deployment, None if it has none."""
+        return self.cluster.get("deployments", self.names.version(version))
+
     def replicas(self, version: int) -> int:
         """How many Pods of a version there are to be; 0 without a Deployment."""
-        found = self.cluster.get("deployments", self.names.version(version))
+        found = self.deployment(version)
         return int(found["spec"].get("replicas") or 0) if found else 0
 
-    def scale(self, version: int, replicas: int) -> None:
-        """Have that many Pods of a version.
+    def ready_pods(self, version: int) -> list[Object]:
+        """The Pods of a version that can answer."""
+        found = self.cluster.find("pods", query(self.names.selector(version)))
+        return [pod for pod in found if is_ready(pod)]
+
+    def check_ready(self, version: int) -> None:
+        """Refuse to let a version serve that nobody would answer for; asked right before a switch.
 
         Raises:
-            ReleaseError: its Deployment is gone.
+            ReleaseError: none of its Pods is ready.
+        """
+        if not self.ready_pods(version):
+            raise ReleaseError(f"none of the Pods of Deployment {self.names.version(version)} is ready")
+
+    def scale(self, version: int, replicas: int, *, taken: int = 0) -> None:
+        """Have that many Pods of a version; `taken`: how many it had before it made room, kept on it.
+
+        Raises:
+            ReleaseError: its Deployment is gone, or the API server refuses the change.
         """
         self.lease.check()
         name = self.names.version(version)
+        note = {"annotations": {TAKEN: str(taken) if taken else None}}
         try:
-            self.cluster.patch("deployments", name, {"spec": {"replicas": replicas}})
+            with _refusing(f"Deployment {name}"):
+                self.cluster.patch("deployments", name, {"metadata": note, "spec": {"replicas": replicas}})
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 raise ReleaseError(f"its Deployment {name} was deleted by somebody") from error
             raise
 
-    def tidy(self) -> None:
-        """Keep what served last: at full size what serves and its predecessor, at zero the rest; delete all others."""
+    def tidy(self, otherwise: Collection[int]) -> None:
+        """Keep what served last: at full size what serves and its predecessor, at zero the rest; delete all others.
+
+        Args:
+            otherwise: what to keep, as it is, if the Service is not there to tell what served.
+        """
         history = self.history()
-        kept = set(history.versions[-self.settings.keep :])
-        for item in self.deployments():
+        kept = set(history.versions[-self.settings.keep :] if history.live else otherwise)
+        for item in self.deployments() if history.live else ():
             version = version_of(item)
             full = version in (history.live, history.predecessor)
             if version in kept and not full and item["spec"].get("replicas"):
@@ -217,3 +264,18 @@ class Rollout:
         for item in filter(None, [self.service(), *self.deployments()]):
             for edit in edits(item):
                 self.tell(f"changed by hand, left as it is: {edit}")
+
+
+@contextmanager
+def _refusing(subject: str) -> Iterator[None]:
+    """A change that the API server will not take later either is refused; that others were quicker is no refusal.
+
+    Raises:
+        ReleaseError: it is refused, by admission, quota, validation or for want of rights.
+    """
+    try:
+        yield
+    except ClusterError as error:
+        if error.passing or error.status in (CONFLICT, NOT_FOUND):
+            raise
+        raise ReleaseError(f"the API server refuses {subject}: {error}") from error

@@ -2,35 +2,41 @@
 
 from dataclasses import dataclass
 
+from nightshift.serving.kubernetes.names import TAKEN, annotation, number
 from nightshift.serving.kubernetes.rollout import Rollout
 
 
-@dataclass
+@dataclass(frozen=True)
 class Room:
     """The predecessor's Pods, taken if a version finds no room beside them; rolling back to it then starts them anew.
 
+    How many there were stands on its Deployment, so that they are given back also after whoever took them was killed.
+
     Attributes:
         rollout: of the model.
-        version: whose Pods were taken; 0: none.
-        replicas: how many.
+        version: that needs the room; 0: none does.
     """
 
     rollout: Rollout
     version: int = 0
-    replicas: int = 0
 
     def make(self) -> None:
-        """Scale the predecessor to zero, if it is not yet."""
-        predecessor = self.rollout.history().predecessor
-        if self.version or not predecessor:
+        """Scale the predecessor to zero, if it is not yet, and unless it is what is started, or the only way back."""
+        history = self.rollout.history()
+        taken = history.predecessor
+        # A version that the Service selects already may have to give way to its predecessor yet.
+        if not taken or self.version in (taken, history.live):
             return
-        replicas = self.rollout.replicas(predecessor)
+        replicas = self.rollout.replicas(taken)
         if replicas:
-            self.version, self.replicas = predecessor, replicas
-            self.rollout.tell(f"no room: taking that of version {predecessor}, which served before the present one")
-            self.rollout.scale(predecessor, 0)
+            self.rollout.tell(f"no room: taking that of version {taken}, which served before the present one")
+            self.rollout.scale(taken, 0, taken=replicas)
 
     def give_back(self) -> None:
-        """The predecessor is what one rolls back to again."""
-        if self.version and self.rollout.history().predecessor == self.version:
-            self.rollout.scale(self.version, self.replicas)
+        """The predecessor is what one rolls back to again, as large as it was."""
+        predecessor = self.rollout.history().predecessor
+        found = self.rollout.deployment(predecessor) if predecessor else None
+        replicas = number(annotation(found, TAKEN)) if found else 0
+        if found and replicas and not found["spec"].get("replicas"):
+            self.rollout.tell(f"giving version {predecessor} its room back: {replicas} Pods")
+            self.rollout.scale(predecessor, replicas)

@@ -35,7 +35,8 @@ class FakeCluster:
         self.objects = {}
         self.pods = {}  # version -> a function of its Pod, for those that are not simply ready
         self.failures = {}  # version -> a Deployment's condition ReplicaFailure
-        self.denied = {}  # kind -> message
+        self.denied = {}  # kind -> message, of what may be neither made nor changed
+        self.denied_to_get = {}  # kind -> message
         self.changes = []
         self.die_after = None
         self.dead = False
@@ -48,6 +49,8 @@ class FakeCluster:
 
     def get(self, kind, name):
         self.alive()
+        if kind in self.denied_to_get:
+            raise ClusterError(self.denied_to_get[kind], 403)
         if kind == "podtemplates":
             return copy.deepcopy(self.template)
         found = self.objects.get((kind, name))
@@ -57,6 +60,8 @@ class FakeCluster:
         self.alive()
         if kind == "events":
             return []
+        if kind == "pods":
+            return self._pods(selector)
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
         found = [item for (one, _), item in sorted(self.objects.items()) if one == kind and _matches(item, wanted)]
         return [self._read(kind, item) for item in found]
@@ -84,6 +89,9 @@ class FakeCluster:
         return self._read(kind, self.objects[kind, name])
 
     def patch(self, kind, name, change):
+        self.alive()
+        if kind in self.denied:
+            raise ClusterError(self.denied[kind], 403)
         found = self._present(kind, name, change)
         merged = _merged(found, change)
         if merged.get("spec") != found.get("spec"):
