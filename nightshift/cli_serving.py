@@ -22,10 +22,13 @@ def releases(model: str, server: str, workspace: str, as_json: bool) -> None:
     from nightshift.serving.overview import store_records
 
     if name := namespace(server):
-        from nightshift.serving.kubernetes import kubernetes_serving
+        from nightshift.serving.kubernetes import LOOK_SECONDS, kubernetes_serving
 
-        with kubernetes_serving(name, store_of(workspace)) as serving:
+        with kubernetes_serving(name, store_of(workspace), patience=LOOK_SECONDS) as serving:
             records = serving.releases(model)
+            if not records:
+                serving.check_set_up()
+                _nothing(name)
     else:
         records = store_records(store_of(workspace), model)
     for record in records:
@@ -63,10 +66,14 @@ def status(model: str, server: str, workspace: str, as_json: bool) -> None:
     from nightshift.serving.overview import shared_statuses
 
     if name := namespace(server):
-        from nightshift.serving.kubernetes import kubernetes_serving
+        from nightshift.serving.kubernetes import LOOK_SECONDS, kubernetes_serving
 
-        with kubernetes_serving(name, None) as serving:
+        with kubernetes_serving(name, None, patience=LOOK_SECONDS) as serving:
             found = serving.status(model)
+            if not found:
+                serving.check_set_up()
+                _nothing(name)
+                return
     else:
         with Client(server) as client:
             found = shared_statuses(store_of(workspace), client, model)
@@ -93,6 +100,11 @@ def status(model: str, server: str, workspace: str, as_json: bool) -> None:
     for one in found:
         for sentence in one.drift:
             click.echo(f"{one.model}: not as released: {sentence}")
+
+
+def _nothing(namespace: str) -> None:
+    """Say so where programs do not read it as an answer."""
+    click.echo(f"nothing is served in namespace {namespace}", err=True)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:

@@ -19,7 +19,7 @@ def leftovers(installation: Installation, releaser: Deployer, model: str) -> lis
     live, before, kept = serving[-1], serving[-2:-1], serving[-KEEP:]
     deployments = installation.made("deployments", model)
     found = [f"Service selects {selected}" for selected in [installation.selected(model)] if selected != live]
-    found += [f"no Deployment of {version}" for version in (live, *before) if version not in _versions(deployments)]
+    found += [] if live in _versions(deployments) else [f"no Deployment of {live}"]
     found += [f"Deployment {_name(one)}" for one in deployments if _version(one) not in kept]
     for kind in ("configmaps", "poddisruptionbudgets", "replicasets"):
         others = installation.made(kind, model)

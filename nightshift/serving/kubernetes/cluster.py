@@ -23,10 +23,13 @@ GROUPS = {
     "leases": "apis/coordination.k8s.io/v1",
     "poddisruptionbudgets": "apis/policy/v1",
 }
-NOT_FOUND, CONFLICT, GONE = 404, 409, 410
+FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 PATIENCE_SECONDS = 20.0
 """For an API server that is away or busy: it restarts now and then."""
+
+LOOK_SECONDS = 5.0
+"""The same for a person who only looks, and waits for the answer."""
 
 LOG_BYTES = 4000
 LOG_LINES = 12
@@ -47,10 +50,17 @@ class ClusterError(ServingError):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A namespace, spoken to through the client library's connections."""
+    """A namespace, spoken to through the client library's connections.
+
+    Attributes:
+        api: the client library's.
+        namespace: which one.
+        patience: seconds that the API server may be away.
+    """
 
     api: Any
     namespace: str
+    patience: float
 
     def get(self, kind: str, name: str) -> Object | None:
         """An object, None if there is none of that name."""
@@ -169,7 +179,7 @@ class Cluster:
         query: list[tuple[str, str]] | None = None,
         body: Object | None = None,
         stream: bool = False,
-        read_seconds: float = READ_SECONDS,
+        read_seconds: float = 0.0,
     ) -> Any:
         path = f"/{GROUPS[kind]}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
         headers = {"Accept": "application/json"}
@@ -186,30 +196,46 @@ class Cluster:
                 auth_settings=["BearerToken"],
                 _return_http_data_only=True,
                 _preload_content=not stream,
-                _request_timeout=(CONNECT_SECONDS, read_seconds),
+                _request_timeout=(CONNECT_SECONDS, read_seconds or min(READ_SECONDS, 2 * self.patience)),
             ),
             f"{method} {kind}{f' {name}' if name else ''} in namespace {self.namespace}",
+            self.api.configuration.host,
+            self.patience,
         )
 
 
-def _patiently(call: Callable[[], Any], subject: str) -> Any:
+def _patiently(call: Callable[[], Any], subject: str, server: str, patience: float) -> Any:
     """Call until it succeeds, is refused, or the API server has been away for too long."""
     from urllib3.exceptions import HTTPError
 
     from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 
-    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.2
+    deadline, pause = time.monotonic() + patience, 0.2
     while True:
         try:
             return call()
         except ApiException as error:
             failure = ClusterError(f"{subject}: {_said(error)}", error.status or 0)
         except (HTTPError, OSError) as error:
-            failure = ClusterError(f"{subject}: the API server does not answer: {error}", 0)
+            failure = ClusterError(f"{subject}: the API server {server} does not answer: {_why(error)}", 0)
         if not failure.passing or time.monotonic() + pause > deadline:
             raise failure
         time.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, 2.0)
+
+
+def _why(error: BaseException) -> str:
+    """What kept a request from being answered, in the words of the system below the client library."""
+    from urllib3.exceptions import TimeoutError as NoAnswerError
+
+    if isinstance(error, NoAnswerError):
+        return "nothing came in time"
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
+        found = found.__cause__ or found.__context__
+    return str(error)
 
 
 def _said(error: Any) -> str:
@@ -240,8 +266,12 @@ def _selecting(selector: str, fields: str = "") -> list[tuple[str, str]]:
 
 
 @contextmanager
-def connect(namespace: str) -> Iterator[Cluster]:
+def connect(namespace: str, patience: float = PATIENCE_SECONDS) -> Iterator[Cluster]:
     """A namespace of the cluster that this process runs in, or else of the one that the kubeconfig names.
+
+    Args:
+        namespace: which one.
+        patience: seconds that the API server may be away.
 
     Raises:
         ConfigurationError: neither is there.
@@ -259,8 +289,9 @@ def connect(namespace: str) -> Iterator[Cluster]:
             f"server kubernetes:{namespace}: no cluster: this is not a Pod, and KUBECONFIG or ~/.kube/config names "
             f"none ({error})"
         ) from error
+    configuration.retries = False  # the client library's own come on top of ours, and hide why
     with client.ApiClient(configuration) as api:
         try:
-            yield Cluster(api, namespace)
+            yield Cluster(api, namespace, patience)
         finally:
             api.rest_client.pool_manager.clear()

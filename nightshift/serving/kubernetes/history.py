@@ -139,7 +139,7 @@ def read_history(service: Object | None) -> History:
 
 
 def remembered(state: State, standing: Collection[int]) -> History:
-    """What a Service that was deleted would tell, from the store's ledger: of the versions that stand in the cluster."""
+    """What a Service that was deleted would tell, by the ledger: of the versions that stand in the cluster."""
     return History(tuple(Served(version) for version in state.serving if version in standing))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from nightshift.errors import ReleaseError, ServingError, StoreError
 from nightshift.serving.client import Client
 from nightshift.serving.kubernetes import status
-from nightshift.serving.kubernetes.cluster import Cluster, connect
+from nightshift.serving.kubernetes.cluster import FORBIDDEN, PATIENCE_SECONDS, Cluster, ClusterError, connect
 from nightshift.serving.kubernetes.history import missing_events, read_history, remembered
 from nightshift.serving.kubernetes.lease import hold
 from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object, query, version_of
@@ -135,6 +135,18 @@ class KubernetesServing:
     def _deployments(self, names: Names) -> list[Object]:
         return self.cluster.find("deployments", query(names.labels()))
 
+    def check_set_up(self) -> None:
+        """Refuse a namespace that is not set up for serving, as far as whoever asks may know.
+
+        Raises:
+            ConfigurationError: it has no PodTemplate, or one whose settings cannot be used.
+        """
+        try:
+            read_template(self.cluster)
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+
     @contextmanager
     def _rollout(self, model: str, tell: Tell) -> Iterator[Rollout]:
         names = Names.of(model)
@@ -158,13 +170,20 @@ class KubernetesServing:
 
 
 @contextmanager
-def kubernetes_serving(namespace: str, store: Store | None) -> Iterator[KubernetesServing]:
+def kubernetes_serving(
+    namespace: str, store: Store | None, *, patience: float = PATIENCE_SECONDS
+) -> Iterator[KubernetesServing]:
     """The namespace of the cluster: of the Pod that this runs in, else of the kubeconfig.
+
+    Args:
+        namespace: which one.
+        store: of the versions.
+        patience: seconds that the API server may be away.
 
     Raises:
         ConfigurationError: no cluster is configured.
     """
-    with connect(namespace) as cluster:
+    with connect(namespace, patience) as cluster:
         yield KubernetesServing(cluster, store)
 
 

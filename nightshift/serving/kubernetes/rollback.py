@@ -48,8 +48,8 @@ def _target(rollout: Rollout, history: History, deployments: dict[int, Object], 
     wanted = f"version {target}" if target else "an earlier version"
     if not history.live:
         raise ReleaseError(
-            f"{model}: cannot roll back to {wanted}: Service {rollout.names.slug}, which tells what served, is not there "
-            f"in namespace {namespace}; versions that stand there: {known}; name the one that is to serve"
+            f"{model}: cannot roll back to {wanted}: Service {rollout.names.slug}, which tells what served, is not "
+            f"there in namespace {namespace}; versions that stand there: {known}; name the one that is to serve"
         )
     raise ReleaseError(
         f"{model}: cannot roll back to {wanted}; versions that served before and are kept in namespace {namespace}: "

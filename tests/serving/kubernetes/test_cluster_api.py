@@ -3,14 +3,15 @@
 import contextlib
 import itertools
 import json
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from nightshift.errors import ConfigurationError
-from nightshift.serving.kubernetes import cluster as module
 from nightshift.serving.kubernetes.cluster import ClusterError, connect
 
 
@@ -64,7 +65,6 @@ def api(tmp_path, monkeypatch):
     file.write_text(json.dumps(config))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(file))
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.6)
     yield server
     server.shutdown()
     thread.join()
@@ -73,7 +73,7 @@ def api(tmp_path, monkeypatch):
 
 @pytest.fixture
 def namespace(api):
-    with connect("serving") as found:
+    with connect("serving", patience=0.6) as found:
         yield found
 
 
@@ -152,9 +152,19 @@ def test_a_server_that_stays_busy_is_given_up(api, namespace):
 def test_no_server_at_all(api, namespace):
     api.shutdown()
     api.server_close()
-    with pytest.raises(ClusterError, match="the API server does not answer") as error:
+    server = f"http://127.0.0.1:{api.server_port}"
+    with pytest.raises(ClusterError, match=f"the API server {server} does not answer: Connection refused$") as error:
         namespace.get("services", "m")
     assert error.value.passing
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_asked_once(namespace):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        namespace.api.configuration.host = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(ClusterError, match="does not answer: nothing came in time$"):
+            namespace.get("services", "m")
+        assert time.monotonic() - began < 2.0, "the client library asks again by itself"
 
 
 def test_logs_are_bounded_and_may_be_anything(api, namespace):

@@ -15,7 +15,7 @@ def run(serving, cluster, monkeypatch, tmp_path):
     """Run a command on the fake; gives its output, and fails if it fails unless a failure is expected."""
 
     @contextlib.contextmanager
-    def connected(namespace, store):
+    def connected(namespace, store, patience=0):
         assert namespace == "serving"
         yield KubernetesServing(cluster, store)
 
@@ -76,6 +76,21 @@ def test_status_of_a_deleted_service(run, release_all, cluster):
 
 def test_status_of_what_was_never_released(run):
     assert "nothing has been released as m there" in run("status", "m", code=1)
+
+
+def test_a_model_that_was_never_released_cannot_be_rolled_back_and_leaves_nothing(run, cluster):
+    assert "nothing has been released as that in namespace serving" in run("rollback", "nope", code=1)
+    assert cluster.objects == {}
+
+
+@pytest.mark.parametrize("command", ["status", "releases"])
+def test_a_namespace_where_nothing_is_served(run, cluster, command):
+    assert run(command) == "nothing is served in namespace serving\n"
+    cluster.denied_to_get["podtemplates"] = "forbidden"
+    assert run(command) == "nothing is served in namespace serving\n", "who only looks need not see the template"
+    cluster.denied_to_get.clear()
+    cluster.template = None
+    assert "namespace serving: no PodTemplate 'server'" in run(command, code=1)
 
 
 def test_rollback_and_releases_need_no_store(run, release_all):

@@ -201,6 +201,41 @@ def test_an_object_that_the_api_server_refuses_is_a_refusal(serving, cluster, st
     consistent(cluster, store)
 
 
+@pytest.mark.parametrize("releases", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["services", "horizontalpodautoscalers", "poddisruptionbudgets"])
+def test_a_change_that_the_api_server_refuses_for_good_is_a_refusal(
+    serving, cluster, store, candidate, release_all, kind, releases
+):
+    cluster.template["metadata"]["annotations"]["nightshift/max-replicas"] = "5"
+    before = release_all(*range(1, releases + 1))
+    cluster.denied[kind] = "exceeded quota: serving"
+    switched = kind == "horizontalpodautoscalers"
+    with pytest.raises(ReleaseError, match=r"was refused, .*: the API server refuses .*exceeded quota"):
+        serving.release("m", candidate(9), QUIET)
+    assert selected(cluster) == (before[-1] if before else 0)
+    assert kinds(store)[-2:] == (["approved", "refused"])
+    cluster.denied.clear()
+    consistent(cluster, store)
+    serving.release("m", candidate(10), QUIET)
+    assert not switched or cluster.objects["horizontalpodautoscalers", "m"]["spec"]["scaleTargetRef"]["name"] == (
+        f"m-v{selected(cluster)}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["services", "horizontalpodautoscalers"])
+def test_a_rollback_that_the_api_server_refuses(serving, cluster, store, release_all, told, kind):
+    cluster.template["metadata"]["annotations"]["nightshift/max-replicas"] = "5"
+    first, second = release_all(1, 2)
+    cluster.denied[kind] = "forbidden"
+    if kind == "services":
+        with pytest.raises(ReleaseError, match=f"{second} still does: the API server refuses Service m: forbidden"):
+            serving.rollback("m", tell=QUIET)
+    else:
+        assert serving.rollback("m", tell=told.append).version == first
+        assert any("autoscaling does not follow" in text for text in told)
+    consistent(cluster, store)
+
+
 def test_room_is_made_from_the_predecessor_and_given_back(serving, cluster, store, candidate, release_all, told):
     first, second = release_all(1, 2)
     known = (str(first), str(second))

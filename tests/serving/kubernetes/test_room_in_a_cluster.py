@@ -63,7 +63,7 @@ def test_pods_that_a_killed_releaser_took_are_given_back(
     first, second = release_all(1, 2)
     cluster.edit("deployments", f"m-v{first}", {"spec": {"replicas": 3}}, "kube-controller-manager")
     without_nodes_but_for(cluster, first, second)
-    killed(lambda: serving.release("m", candidate(3), QUIET), 4)
+    killed(lambda: serving.release("m", candidate(3), QUIET), 5)
     assert cluster.replicas()[first] == 0, "it was killed when it had taken the room"
     cluster.pods.clear()
     told = []
