@@ -228,14 +228,12 @@ def _why(error: BaseException) -> str:
     """What kept a request from being answered, in the words of the system below the client library."""
     from urllib3.exceptions import TimeoutError as NoAnswerError
 
-    if isinstance(error, NoAnswerError):
-        return "nothing came in time"
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and found.strerror:
             return found.strerror
         found = found.__cause__ or found.__context__
-    return str(error)
+    return "nothing came in time" if isinstance(error, NoAnswerError) else str(error)
 
 
 def _said(error: Any) -> str:

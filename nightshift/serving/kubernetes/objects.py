@@ -199,7 +199,7 @@ def _spread(selector: Mapping[str, str]) -> Object:
 
 
 def disruption_budget(names: Names, version: int) -> Object:
-    """Half of a version's Pods stay while nodes are drained; those that do not serve anyway do not hold a node up."""
+    """Half of a version's Pods stay while nodes are drained; there is one for what serves only."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

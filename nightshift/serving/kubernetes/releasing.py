@@ -47,6 +47,7 @@ class Releasing:
         history = rollout.history()
         if history.live:
             check_known(self.store, rollout.cluster, self.model, history.live)
+            rollout.guard(history.live)  # a person may have switched to it
         for event in missing_events(self.store.state(self.model), history):
             tell(f"recording that {self.model} version {event.version} was {event.kind.replace('_', ' ')}")
             self._append(event)
@@ -101,6 +102,7 @@ class Releasing:
             if state.pending != (version, "approved"):
                 self._append(Event("approved", version, "every Pod answered the golden batch"))
             if rollout.history().live != version:
+                rollout.guard(version)
                 rollout.check_ready(version)
                 rollout.switch(version, lambda history: history.promoted(version, rollout.settings.keep))
                 rollout.tell(f"{self.model}: its Service now selects version {version}")

@@ -65,6 +65,7 @@ def _prepare(rollout: Rollout, history: History, deployments: dict[int, Object],
     try:
         if not _is_standing(former):
             _start(rollout, target, max(size, _size(former), 1), room)
+        rollout.guard(target)
         rollout.check_ready(target)
         rollout.switch(target, lambda found: _returned(found if found.live else alone, target, unfinished))
     except ReleaseError as error:

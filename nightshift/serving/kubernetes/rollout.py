@@ -120,7 +120,16 @@ class Rollout:
         if self._create("deployments", green):
             pods = "Pod" if replicas == 1 else "Pods"
             self.tell(f"created Deployment {name_of(green)} with {replicas} {pods}")
-        self._create("poddisruptionbudgets", disruption_budget(self.names, version))
+
+    def guard(self, version: int) -> None:
+        """Have half of a version's Pods stay while nodes are drained: asked before it serves.
+
+        Raises:
+            ReleaseError: the API server refuses it.
+        """
+        # Looked for first: a quota that is used up refuses also what is there already.
+        if not self.cluster.find("poddisruptionbudgets", query(self.names.labels(version))):
+            self._create("poddisruptionbudgets", disruption_budget(self.names, version))
 
     def _create(self, kind: str, body: Object) -> bool:
         self.lease.check()
@@ -242,6 +251,8 @@ class Rollout:
     def tidy(self, otherwise: Collection[int]) -> None:
         """Keep what served last: at full size what serves and its predecessor, at zero the rest; delete all others.
 
+        Only what serves holds up the draining of nodes.
+
         Args:
             otherwise: what to keep, as it is, if the Service is not there to tell what served.
         """
@@ -255,7 +266,8 @@ class Rollout:
                 self.scale(version, 0)
         for kind in ONCE_A_VERSION:
             for item in self.cluster.find(kind, query(self.names.labels())):
-                if version_of(item) not in kept:
+                idle = kind == "poddisruptionbudgets" and history.live not in (0, version_of(item))
+                if idle or version_of(item) not in kept:
                     self.lease.check()
                     self.cluster.delete(kind, name_of(item))
 

@@ -85,7 +85,7 @@ def _missing(found: _Found, own: list[Object]) -> Iterable[str]:
         name = found.names.version(version)
         if version not in found.deployments:
             yield f"Deployment {name}: not there"
-        for kind in ("ConfigMap", "PodDisruptionBudget"):
+        for kind in ("ConfigMap", "PodDisruptionBudget") if version == found.history.live else ("ConfigMap",):
             if not any(item["kind"] == kind and version_of(item) == version for item in own):
                 yield f"{kind} of {name}: not there"
 
