@@ -13,7 +13,6 @@ import pytest
 from nightshift.errors import ConfigurationError
 from nightshift.serving.kubernetes.cluster import ClusterError, connect
 
-
 SILENCE = (None, "")
 """An answer that does not come while anybody waits for it."""
 
