@@ -21,12 +21,14 @@ def leftovers(installation: Installation, releaser: Deployer, model: str) -> lis
     found = [f"Service selects {selected}" for selected in [installation.selected(model)] if selected != live]
     found += [] if live in _versions(deployments) else [f"no Deployment of {live}"]
     found += [f"Deployment {_name(one)}" for one in deployments if _version(one) not in kept]
-    for kind in ("configmaps", "poddisruptionbudgets", "replicasets"):
+    for kind in ("configmaps", "replicasets"):
         others = installation.made(kind, model)
         surplus = Counter(_versions(others)) - Counter(_versions(deployments))
         found += [f"{kind} of {version}: {count} too many" for version, count in surplus.items()]
         lacking = Counter(_versions(deployments)) - Counter(_versions(others))
         found += [f"{kind} of {version}: {count} missing" for version, count in lacking.items()]
+    budgets = _versions(installation.made("poddisruptionbudgets", model))
+    found += [] if budgets == [live] else [f"poddisruptionbudgets of {budgets}, expected of {live} alone"]
     wanted = Counter({_version(one): one["spec"]["replicas"] for one in deployments})
     pods = Counter(_versions(installation.made("pods", model)))
     found += [f"{count} Pods of {version} too many" for version, count in (pods - wanted).items()]
