@@ -21,14 +21,12 @@ def leftovers(installation: Installation, releaser: Deployer, model: str) -> lis
     found = [f"Service selects {selected}" for selected in [installation.selected(model)] if selected != live]
     found += [] if live in _versions(deployments) else [f"no Deployment of {live}"]
     found += [f"Deployment {_name(one)}" for one in deployments if _version(one) not in kept]
-    for kind in ("configmaps", "replicasets"):
-        others = installation.made(kind, model)
-        surplus = Counter(_versions(others)) - Counter(_versions(deployments))
-        found += [f"{kind} of {version}: {count} too many" for version, count in surplus.items()]
-        lacking = Counter(_versions(deployments)) - Counter(_versions(others))
-        found += [f"{kind} of {version}: {count} missing" for version, count in lacking.items()]
-    budgets = _versions(installation.made("poddisruptionbudgets", model))
-    found += [] if budgets == [live] else [f"poddisruptionbudgets of {budgets}, expected of {live} alone"]
+    # Only what serves holds up the draining of nodes.
+    once = {"configmaps": deployments, "replicasets": deployments, "poddisruptionbudgets": _of(deployments, live)}
+    for kind, owners in once.items():
+        others, expected = Counter(_versions(installation.made(kind, model))), Counter(_versions(owners))
+        found += [f"{kind} of {version}: {count} too many" for version, count in (others - expected).items()]
+        found += [f"{kind} of {version}: {count} missing" for version, count in (expected - others).items()]
     wanted = Counter({_version(one): one["spec"]["replicas"] for one in deployments})
     pods = Counter(_versions(installation.made("pods", model)))
     found += [f"{count} Pods of {version} too many" for version, count in (pods - wanted).items()]
@@ -62,6 +60,10 @@ def _unfinished(releaser: Deployer, model: str) -> list[str]:
     """Names in the model's folder of the store that are neither versions nor the ledger."""
     names = releaser("ls", "-A", f"/workspace/models/{model}").split()
     return [f"{name} in the store" for name in names if name != "ledger" and not re.fullmatch("[0-9]+", name)]
+
+
+def _of(items: list[Object], version: int) -> list[Object]:
+    return [item for item in items if _version(item) == version]
 
 
 def _versions(items: list[Object]) -> list[int]:

@@ -14,6 +14,7 @@ from leftovers import expect_none
 pytestmark = pytest.mark.cluster
 MODEL = "refused"
 MEMORY = "2Ti"
+IDLE = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); time.sleep(600)"
 ABSENT = "localhost/nightshift/absent:none"
 
 
@@ -69,7 +70,7 @@ CASES = (
         "never ready",
         ("not ready within 12 s", "runs and is not ready"),
         45,
-        container={"command": ["python3", "-c", "import signal; signal.sigwait([signal.SIGTERM])"]},
+        container={"command": ["python3", "-c", IDLE]},
         annotations={"ready_seconds": "12"},
     ),
 )
