@@ -14,7 +14,7 @@ from overlays import node_folder, write_overlay
 
 HERE = Path(__file__).parent
 PROGRAMS = (*sorted((HERE / "programs").glob("*.py")), HERE.parent / "serving" / "version_folder.py")
-PREFIX = "clu"
+PREFIX = "nightshift-test"
 MANAGED = "app.kubernetes.io/managed-by=nightshift,app.kubernetes.io/name=model-server"
 VERSION = "app.kubernetes.io/version"
 KINDS = "deployments,services,configmaps,poddisruptionbudgets,horizontalpodautoscalers,leases"
