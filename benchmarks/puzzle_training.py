@@ -23,7 +23,7 @@ from nightshift.data.input import records
 from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.problems.puzzle import Puzzle
-from nightshift.tasks.registry import task
+from nightshift.tasks.registry import preset_of, task
 from nightshift.training.loop import fit
 from nightshift.workspace import Workspace
 
@@ -93,7 +93,14 @@ def main(data: str, epochs: int) -> None:
         keras.backend.clear_session()
         watch = Watch(dataset, theirs)
         with contextlib.suppress(AsGood):
-            fit(puzzle, puzzle.preset("default"), dataset, seed=0, directory=Path(folder) / "ours", callbacks=[watch])
+            fit(
+                puzzle,
+                preset_of(puzzle, "default"),
+                dataset,
+                seed=0,
+                directory=Path(folder) / "ours",
+                callbacks=[watch],
+            )
     result = {
         "post_per_position": theirs,
         "post_cpu_seconds": their_seconds,

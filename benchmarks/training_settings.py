@@ -15,6 +15,7 @@ import tensorflow as tf
 from nightshift.models import networks
 from nightshift.problems.registry import problem_of
 from nightshift.tasks.base import Preset, Task
+from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
 from nightshift.training.optimizers import optimizer as optimizer_of
 from nightshift.training.steps import training_step
@@ -56,7 +57,7 @@ def main(tasks: tuple[str, ...], preset: str) -> None:
         for precision in ("float32", "mixed_bfloat16"):
             for jit_compile in (False, True):
                 changes = {"precision": precision, "jit_compile": jit_compile}
-                rate, first = images_per_second(task, task.preset(preset, changes))
+                rate, first = images_per_second(task, preset_of(task, preset, changes))
                 print(
                     json.dumps(
                         {

@@ -17,10 +17,15 @@ TRAINING_SOURCES = (
     "data/input.py",
     "data/augmentation.py",
     "data/randomness.py",
-    "problems",
+    "problems/base.py",
     "models/networks.py",
     "training",
 )
+PROBLEM_SOURCES = {
+    "classification": ("problems/classification.py",),
+    "grouped": ("problems/classification.py", "problems/grouped.py"),
+    "puzzle": ("problems/puzzle.py", "problems/tiles.py"),
+}
 TRAINING_PACKAGES = ("tensorflow", "keras", "numpy")
 BUILDS = {"tensorflow": ("tensorflow-cpu",)}
 """Other names that a package is installed by: the same sources, built for fewer devices."""
@@ -66,7 +71,7 @@ def recipe(task: Task, preset_name: str, preset: Preset, seed: int, dataset: str
         settings=preset.settings(),
         seed=seed,
         dataset=dataset,
-        sources=hash_of_sources((*TRAINING_SOURCES, f"models/{preset.network}.py")),
+        sources=hash_of_sources((*TRAINING_SOURCES, *PROBLEM_SOURCES[task.problem], f"models/{preset.network}.py")),
         versions=versions(TRAINING_PACKAGES),
     )
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from nightshift.errors import ConfigurationError
 from nightshift.serving.kubernetes.names import Names
 from nightshift.settings import address, namespace
+from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
 from pipelines.pods import Count, Cpu, Memory, NodeSelector, Tolerations
 
@@ -32,6 +33,7 @@ def _model(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(max_length=LONGEST)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")]
+PresetName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9_]{1,63}\.)?[a-z0-9_]{1,63}$")]
 Image = Annotated[str, StringConstraints(pattern=f"^{IMAGE}$", max_length=LONGEST)]
 Model = Annotated[Text, AfterValidator(_model)]
 Server = Annotated[Text, AfterValidator(_server)]
@@ -44,7 +46,7 @@ class Arguments(BaseModel):
 
     model: Model | None = None
     data: Text | None = None
-    preset: Name | None = None
+    preset: PresetName | None = None
     settings: Annotated[dict[Name, bool | int | float | Text], Field(max_length=MANY)] | None = None
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
     image: Image | None = None
@@ -63,7 +65,7 @@ class Arguments(BaseModel):
         Raises:
             ConfigurationError: no such task, preset or setting, or a value that cannot be used.
         """
-        task_of(task).preset(self.preset or "default", self.settings or {})
+        preset_of(task_of(task), self.preset or "default", self.settings or {})
         given = self.model_dump(exclude_none=True)
         if "image" in given:
             given.setdefault("train_image", given["image"])

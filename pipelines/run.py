@@ -25,6 +25,7 @@ from nightshift.serving.process import server_process
 from nightshift.serving.store import open_store
 from nightshift.settings import address, settings, workspace_path
 from nightshift.steps.report import report
+from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
 from pipelines.interruption import Interruption
@@ -56,7 +57,7 @@ def main(
 ) -> None:
     """Train, judge and release the model of each TASK, then ask its endpoint."""
     for name in tasks:
-        task_of(name).preset(preset, dict(changes))
+        preset_of(task_of(name), preset, dict(changes))
     if model and len(tasks) > 1:
         raise click.UsageError("--model names one served model: give one TASK with it")
     place = Workspace(workspace_path(workspace))

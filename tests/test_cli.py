@@ -17,6 +17,7 @@ from nightshift.cli import main
 from nightshift.serving.client import Client
 from nightshift.serving.release import release
 from nightshift.serving.store import Store
+from nightshift.tasks.registry import preset_of
 from nightshift.workspace import Workspace
 
 NIGHTSHIFT = Path(sys.executable).parent / "nightshift"
@@ -37,7 +38,7 @@ def workspace(corners, textures, tmp_path_factory):
             (synthetic.CORNERS, "plain", corners, 1),
             (synthetic.TEXTURES, "default", textures, 0),
         ):
-            trained = train(task, preset, task.preset(preset, {"epochs": 1}), dataset, place, seed=seed)
+            trained = train(task, preset, preset_of(task, preset, {"epochs": 1}), dataset, place, seed=seed)
             target = place.root / "exported" / f"{task.name}-{seed}"
             module.export(task, task.name, trained, dataset, {"accuracy": 0.5 + seed / 10}, target, seed=seed)
             exported[task.name, seed] = target

@@ -6,13 +6,13 @@ import pytest
 
 from nightshift import provenance
 from nightshift.provenance import Recipe, hash_of_sources, recipe, versions
-from nightshift.tasks.registry import task
+from nightshift.tasks.registry import preset_of, task
 
 DIGITS = task("digits")
 
 
 def key(preset_name: str = "default", seed: int = 0, dataset: str = "0" * 16, **settings: object) -> str:
-    return recipe(DIGITS, preset_name, DIGITS.preset("default", settings), seed, dataset).key
+    return recipe(DIGITS, preset_name, preset_of(DIGITS, "default", settings), seed, dataset).key
 
 
 def test_equal_recipes_have_equal_keys():
@@ -32,18 +32,18 @@ def test_whatever_changes_the_model_changes_the_key(change):
 
 
 def test_every_setting_counts():
-    facts = recipe(DIGITS, "default", DIGITS.preset("default"), 0, "0" * 16)
+    facts = recipe(DIGITS, "default", preset_of(DIGITS, "default"), 0, "0" * 16)
     for name, value in facts.settings.items():
         assert dataclasses.replace(facts, settings={**facts.settings, name: f"not {value}"}).key != facts.key
 
 
 def test_a_value_given_as_text_is_the_same_recipe():
-    settings = DIGITS.preset("default").settings()
+    settings = preset_of(DIGITS, "default").settings()
     assert key(**{name: str(value) for name, value in settings.items()}) == key()
 
 
 def test_sources_and_versions_count():
-    facts = recipe(DIGITS, "default", DIGITS.preset("default"), 0, "0" * 16)
+    facts = recipe(DIGITS, "default", preset_of(DIGITS, "default"), 0, "0" * 16)
     assert dataclasses.replace(facts, sources="other").key != facts.key
     assert dataclasses.replace(facts, versions={**facts.versions, "keras": "0"}).key != facts.key
     assert dataclasses.replace(facts, task="puzzle").key != facts.key
@@ -51,8 +51,8 @@ def test_sources_and_versions_count():
 
 def test_the_sources_are_those_of_the_network_in_use():
     assert (
-        recipe(DIGITS, "blog", DIGITS.preset("blog"), 0, "").sources
-        != recipe(DIGITS, "default", DIGITS.preset("default"), 0, "").sources
+        recipe(DIGITS, "blog", preset_of(DIGITS, "blog"), 0, "").sources
+        != recipe(DIGITS, "default", preset_of(DIGITS, "default"), 0, "").sources
     )
 
 
@@ -83,8 +83,9 @@ def test_a_changed_renamed_or_added_source_changes_the_hash(package):
 
 
 def test_every_source_that_counts_is_there():
-    for name in provenance.TRAINING_SOURCES:
-        assert (provenance.PACKAGE / name).exists()
+    of_problems = [name for names in provenance.PROBLEM_SOURCES.values() for name in names]
+    for name in (*provenance.TRAINING_SOURCES, *of_problems):
+        assert (provenance.PACKAGE / name).exists(), name
 
 
 def test_versions_are_the_installed_ones():
@@ -92,6 +93,6 @@ def test_versions_are_the_installed_ones():
 
 
 def test_a_recipe_does_not_depend_on_the_order_of_its_settings():
-    facts = recipe(DIGITS, "default", DIGITS.preset("default"), 0, "")
+    facts = recipe(DIGITS, "default", preset_of(DIGITS, "default"), 0, "")
     turned = Recipe(**(vars(facts) | {"settings": dict(reversed(facts.settings.items()))}))
     assert turned.key == facts.key

@@ -14,7 +14,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 PNG_HEADER_BYTES = 33
 
-Fit = Literal["stretch", "crop"]
+Fit = Literal["stretch", "crop", "reduce"]
 
 
 def decode_image(contents: tf.Tensor, image_shape: tuple[int, int, int], fit: Fit) -> tf.Tensor:
@@ -49,7 +49,7 @@ def fit_image(image: tf.Tensor, image_shape: tuple[int, int, int], fit: Fit) -> 
     Args:
         image: uint8 [any, any, channels].
         image_shape: (height, width, channels).
-        fit: `stretch` resizes; `crop` takes the central part of the right aspect first.
+        fit: `stretch` resizes; `crop` takes the central part of the right aspect first; `reduce` averages whole blocks.
 
     Returns:
         uint8 [height, width, channels], resized bilinearly with antialiasing and rounded.
@@ -62,10 +62,29 @@ def fit_image(image: tf.Tensor, image_shape: tuple[int, int, int], fit: Fit) -> 
 
 
 def _resize(image: tf.Tensor, height: int, width: int, fit: Fit) -> tf.Tensor:
-    if fit == "crop":
-        image = _central_part(image, height, width)
+    if fit == "reduce":
+        factor = tf.minimum(tf.shape(image)[0] // height, tf.shape(image)[1] // width)
+        return tf.cond(
+            factor > 0, lambda: _reduced(image, height, width, factor), lambda: _cropped(image, height, width)
+        )
+    return _cropped(image, height, width) if fit == "crop" else _resampled(image, height, width)
+
+
+def _cropped(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    return _resampled(_central_part(image, height, width), height, width)
+
+
+def _resampled(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     resized = tf.image.resize(image, (height, width), antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+
+def _reduced(image: tf.Tensor, height: int, width: int, factor: tf.Tensor) -> tf.Tensor:
+    """The means of the blocks of factor x factor pixels in the middle of an image."""
+    top, left = (tf.shape(image)[0] - height * factor) // 2, (tf.shape(image)[1] - width * factor) // 2
+    part = image[top : top + height * factor, left : left + width * factor]
+    means = tf.image.resize(part, (height, width), method="area")
+    return tf.cast(tf.round(means), tf.uint8)
 
 
 def _central_part(image: tf.Tensor, height: int, width: int) -> tf.Tensor:

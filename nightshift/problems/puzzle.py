@@ -14,7 +14,6 @@ from nightshift.data.randomness import integers
 from nightshift.problems.tiles import permutations, reassemble, shuffle
 from nightshift.tasks.base import Augmentation
 
-GRID = 2
 IN_ORDER = "in order"
 SHUFFLED = "shuffled"
 
@@ -22,9 +21,9 @@ SHUFFLED = "shuffled"
 class Puzzle:
     """Targets are the class of the permutation in lexicographic order, int32 [B]."""
 
-    def __init__(self) -> None:
-        self.grid = GRID
-        self.permutations = permutations(GRID * GRID)
+    def __init__(self, grid: int = 2) -> None:
+        self.grid = grid
+        self.permutations = permutations(grid * grid)
 
     @property
     def outputs(self) -> int:

@@ -1,6 +1,7 @@
 """The problem of a task."""
 
 from nightshift.problems.classification import Classification
+from nightshift.problems.grouped import GroupedClassification
 from nightshift.problems.puzzle import Puzzle
 from nightshift.tasks.base import Task
 
@@ -12,4 +13,6 @@ def problem_of(task: Task, classes: tuple[str, ...]) -> Classification | Puzzle:
         task: what is learnt.
         classes: the dataset's class names in the order of their labels.
     """
-    return Puzzle() if task.problem == "puzzle" else Classification(classes)
+    if task.problem == "puzzle":
+        return Puzzle(task.grid)
+    return GroupedClassification(classes, task.groups) if task.problem == "grouped" else Classification(classes)

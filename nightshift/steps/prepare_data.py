@@ -14,6 +14,7 @@ from nightshift.provenance import recipe
 from nightshift.serving.card import read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
+from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
 
@@ -64,7 +65,7 @@ def prepare_data(
         if not 0 <= seed < 1 << 32:
             raise ConfigurationError(f"seed: found {seed}, expected 0 to {(1 << 32) - 1}")
         chosen = task_of(task)
-        changed = chosen.preset(preset, settings)
+        changed = preset_of(chosen, preset, settings)
         with target(server, store) as serving:  # a server of another store is found out now, not after the training
             version = serving.champion(model)
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)

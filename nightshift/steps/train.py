@@ -12,6 +12,7 @@ from nightshift.data.manifest import Dataset
 from nightshift.data.sample import sample
 from nightshift.files import write_npz
 from nightshift.tasks.base import Preset
+from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
 from nightshift.training.model import HISTORY, TrainedModel
 from nightshift.training.train import train as train_recipe
@@ -43,7 +44,7 @@ def train(
     """
     with run.step("train") as step:
         chosen = task_of(task)
-        changed = chosen.preset(preset, settings)
+        changed = preset_of(chosen, preset, settings)
         trained = train_recipe(chosen, preset, changed, dataset, workspace, seed=seed, progress=step.progress)
         facts = trained.description
         step.figures = {

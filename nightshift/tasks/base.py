@@ -143,11 +143,15 @@ class Task:
         summary: one line for people.
         problem: which kind of answer it has, a module of `nightshift.problems`.
         image_shape: (height, width, channels) of the uint8 images that the network sees.
-        fit: how an image of another size is brought to that shape: `stretch`, or `crop` (its central part of the
-            right aspect, then resized).
+        fit: how an image of another size is brought to that shape: `stretch`; `crop` (its central part of the right
+            aspect, then resized); `reduce` (its central part of a whole multiple of that shape, each block of pixels
+            averaged, so that no pixel takes from its neighbours; smaller images as `crop`).
         labelled: whether the data carry a class an image.
         classes: names of the classes in the order of their labels; empty: read from the data.
-        source: the dataset when none is given.
+        translations: language (ISO 639-1) -> the same names in that language.
+        groups: a further question -> its answer for each class, in the order of their labels; for `grouped`.
+        grid: tiles a side; for `puzzle`.
+        source: the dataset when none is given; empty: one has to be given.
         presets: by name; `default` is there.
         thresholds: metric -> the least value with which a model may be released.
         class_floor: the least recall of every single class, 0 for none.
@@ -157,26 +161,17 @@ class Task:
 
     name: str
     summary: str
-    problem: Literal["classification", "puzzle"]
+    problem: Literal["classification", "grouped", "puzzle"]
     image_shape: tuple[int, int, int]
-    fit: Literal["stretch", "crop"] = "stretch"
+    fit: Literal["stretch", "crop", "reduce"] = "stretch"
     labelled: bool = True
     classes: tuple[str, ...] = ()
+    translations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    grid: int = 2
     source: str
     presets: Mapping[str, Preset]
     thresholds: Mapping[str, float]
     class_floor: float = 0.0
     score: str
     validation_share: float = 0.1
-
-    def preset(self, name: str, changes: Mapping[str, Any] | None = None) -> Preset:
-        """The preset of that name with settings changed.
-
-        Raises:
-            ConfigurationError: no such preset or setting, or a bad value.
-        """
-        if name not in self.presets:
-            raise ConfigurationError(
-                f"--preset {name}: task {self.name!r} has no such preset; it has {', '.join(self.presets)}"
-            )
-        return self.presets[name].with_settings(changes or {})

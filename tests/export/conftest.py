@@ -11,6 +11,7 @@ from nightshift.data.manifest import Dataset
 from nightshift.serving.client import Client
 from nightshift.serving.process import server_process
 from nightshift.tasks.base import Task
+from nightshift.tasks.registry import preset_of
 from nightshift.training.model import TrainedModel
 from nightshift.workspace import Workspace
 
@@ -35,7 +36,9 @@ def make(task: Task, preset: str, dataset: Dataset, folder: Path) -> Case:
     from nightshift.export.export import export
     from nightshift.training.train import train
 
-    trained = train(task, preset, task.preset(preset, {"epochs": 1}), dataset, Workspace(folder / "workspace"), seed=3)
+    trained = train(
+        task, preset, preset_of(task, preset, {"epochs": 1}), dataset, Workspace(folder / "workspace"), seed=3
+    )
     exported = export(task, task.name, trained, dataset, METRICS, folder / task.name / "1", seed=3)
     return Case(task, dataset, trained, exported)
 

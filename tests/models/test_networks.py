@@ -6,13 +6,13 @@ import tensorflow as tf
 from nightshift.errors import ConfigurationError
 from nightshift.models import networks
 from nightshift.problems.registry import problem_of
-from nightshift.tasks.registry import task, tasks
+from nightshift.tasks.registry import preset_of, task, tasks
 
 PRESETS = [(name, preset) for name in tasks() for preset in tasks()[name].presets]
 
 
 def network(name: str, preset: str = "default") -> keras.Model:
-    chosen, wanted = task(name), task(name).preset(preset)
+    chosen, wanted = task(name), preset_of(task(name), preset)
     outputs = problem_of(chosen, chosen.classes or ("a", "b")).outputs
     return networks.build(wanted.network, chosen.image_shape, outputs, wanted.network_options)
 

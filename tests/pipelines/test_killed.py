@@ -18,7 +18,7 @@ from nightshift.serving.manifest import check_manifest
 from nightshift.serving.process import server_process
 from nightshift.serving.release import release
 from nightshift.serving.store import Store
-from nightshift.tasks.registry import task
+from nightshift.tasks.registry import preset_of, task
 from nightshift.workspace import STEPS, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -36,7 +36,7 @@ def champion(tmp_path_factory):
     workspace = Workspace(tmp_path_factory.mktemp("champion"))
     digits = task("digits")
     dataset = prepare(digits, "", workspace)
-    preset = digits.preset("blog", {"epochs": 1, "batch_size": 1500, "learning_rate": 1e-5})
+    preset = preset_of(digits, "blog", {"epochs": 1, "batch_size": 1500, "learning_rate": 1e-5})
     trained = train(digits, "blog", preset, dataset, workspace, seed=7)
     exported = export(digits, "digits", trained, dataset, {"accuracy": 0.1}, workspace.root / "saved_model", seed=7)
     return exported.path, sample(dataset, "test", 4)[0]

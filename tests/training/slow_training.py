@@ -7,6 +7,7 @@ from pathlib import Path
 import synthetic
 
 from nightshift.data.manifest import Dataset
+from nightshift.tasks.registry import preset_of
 from nightshift.training.train import train
 from nightshift.workspace import Workspace
 
@@ -21,7 +22,7 @@ if __name__ == "__main__":
     train(
         synthetic.CORNERS,
         "plain",
-        synthetic.CORNERS.preset("plain", {"epochs": epochs}),
+        preset_of(synthetic.CORNERS, "plain", {"epochs": epochs}),
         Dataset.open(Path(data)),
         Workspace(Path(workspace)),
         seed=0,

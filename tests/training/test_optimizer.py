@@ -7,13 +7,14 @@ import synthetic
 
 from nightshift.models import networks
 from nightshift.tasks.base import Preset
+from nightshift.tasks.registry import preset_of
 from nightshift.training.optimizers import learning_rate, optimizer
 
 PEAK, STEPS = 0.01, 1000
 
 
 def preset(**settings: object) -> Preset:
-    return synthetic.CORNERS.preset("default", {"learning_rate": PEAK, **settings})
+    return preset_of(synthetic.CORNERS, "default", {"learning_rate": PEAK, **settings})
 
 
 def rate(step: int, **settings: object) -> float:

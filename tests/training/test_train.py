@@ -16,6 +16,7 @@ import synthetic
 
 from nightshift.data.manifest import Dataset
 from nightshift.errors import WorkspaceError
+from nightshift.tasks.registry import preset_of
 from nightshift.training import checkpoints
 from nightshift.training.model import DESCRIPTION, HISTORY, WEIGHTS, TrainedModel
 from nightshift.training.train import train
@@ -26,7 +27,7 @@ PROGRAM = Path(__file__).with_name("slow_training.py")
 
 
 def run(dataset: Dataset, workspace: Workspace, told: list[str] | None = None, **settings: Any) -> TrainedModel:
-    preset = synthetic.CORNERS.preset("plain", {"epochs": EPOCHS, **settings})
+    preset = preset_of(synthetic.CORNERS, "plain", {"epochs": EPOCHS, **settings})
     words = [] if told is None else told
     return train(synthetic.CORNERS, "plain", preset, dataset, workspace, seed=0, progress=lambda _, w: words.append(w))
 

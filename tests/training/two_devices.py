@@ -9,12 +9,13 @@ import synthetic
 import tensorflow as tf
 
 from nightshift.data.manifest import Dataset
+from nightshift.tasks.registry import preset_of
 from nightshift.training.devices import strategy
 from nightshift.training.loop import fit
 
 PRESETS = {
-    "plain": synthetic.CORNERS.preset("plain", {"jit_compile": True}),
-    "batch normalisation": synthetic.CORNERS.preset("default", {"dropout": 0, "epochs": 1, "learning_rate": 1e-3}),
+    "plain": preset_of(synthetic.CORNERS, "plain", {"jit_compile": True}),
+    "batch normalisation": preset_of(synthetic.CORNERS, "default", {"dropout": 0, "epochs": 1, "learning_rate": 1e-3}),
 }
 
 
