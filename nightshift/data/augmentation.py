@@ -8,11 +8,13 @@ import tensorflow as tf
 from nightshift.data.randomness import uniform
 from nightshift.tasks.base import Augmentation
 
+GREY = 127
+
 
 def augment(
     images: tf.Tensor, ids: tf.Tensor, augmentation: Augmentation, seed: int, epoch: tf.Tensor | int
 ) -> tf.Tensor:
-    """Flip, rotate, zoom, shift and colour every image by amounts of its own; what comes in at an edge repeats it.
+    """Flip, move, colour and erase parts of every image by amounts of its own; what comes in at an edge repeats it.
 
     Args:
         images: uint8 [B, H, W, C].
@@ -34,7 +36,9 @@ def augment(
         images = tf.where(draw("flip")[:, None, None, None] < 0, images[:, :, ::-1], images)
     if augmentation.rotation or augmentation.zoom or augmentation.shift:
         images = _moved(images, augmentation, draw)
-    return _coloured(images, augmentation.colour, draw) if augmentation.colour else images
+    if augmentation.colour:
+        images = _coloured(images, augmentation.colour, draw)
+    return _erased(images, augmentation.erase, draw) if augmentation.erase else images
 
 
 def _moved(images: tf.Tensor, augmentation: Augmentation, draw: Callable[[str], tf.Tensor]) -> tf.Tensor:
@@ -54,6 +58,19 @@ def _coloured(images: tf.Tensor, share: float, draw: Callable[[str], tf.Tensor])
 
     changed = tf.cast(images, tf.float32) * (1 + share * channels("contrast")) + share * 64 * channels("brightness")
     return tf.cast(tf.clip_by_value(tf.round(changed), 0, 255), tf.uint8)
+
+
+def _erased(images: tf.Tensor, share: float, draw: Callable[[str], tf.Tensor]) -> tf.Tensor:
+    """A rectangle of each, as far as it lies inside, in mid-grey: Zhong et al., "Random erasing", AAAI 2020."""
+
+    def inside(pixels: int, axis: str) -> tf.Tensor:
+        """bool [B, pixels]: half a side of up to `share` either way of a centre that lies anywhere."""
+        half = pixels * share * (draw(f"erase size {axis}") + 1) / 4
+        centre = pixels * (draw(f"erase {axis}") + 1) / 2
+        return tf.abs(tf.range(pixels, dtype=tf.float32) + 0.5 - centre[:, None]) < half[:, None]
+
+    erased = inside(images.shape[1], "y")[:, :, None] & inside(images.shape[2], "x")[:, None, :]
+    return tf.where(erased[..., None], tf.constant(GREY, tf.uint8), images)
 
 
 def _affine(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, shift_x: tf.Tensor, shift_y: tf.Tensor) -> tf.Tensor:

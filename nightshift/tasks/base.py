@@ -19,6 +19,7 @@ class Augmentation:
         zoom: scale by up to this share either way (0.1: 0.9 to 1.1).
         shift: move by up to this share of height and width.
         colour: change contrast by up to this share either way, and brightness by up to a quarter of it, a channel each.
+        erase: paint a rectangle grey whose sides are up to this share of height and width.
     """
 
     flip: bool = False
@@ -26,9 +27,10 @@ class Augmentation:
     zoom: float = 0.0
     shift: float = 0.0
     colour: float = 0.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, highest in (("rotation", 180), ("zoom", 0.9), ("shift", 1), ("colour", 1)):
+        for name, highest in (("rotation", 180), ("zoom", 0.9), ("shift", 1), ("colour", 1), ("erase", 1)):
             if not 0 <= getattr(self, name) <= highest:
                 raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected 0 to {highest}")
 
@@ -49,6 +51,8 @@ class Preset:
         weight_decay: decoupled, for `adamw`; kernels only.
         label_smoothing: share of the target spread over all classes.
         patience: stop after so many epochs without a better validation score; 0 never stops.
+        keep: the weights of which epoch: that of the best validation score, or, where validation images are among
+            those trained on, the last.
         augmentation: random changes of the training images.
         precision: `float32`, or `mixed_bfloat16` (float32 weights, bfloat16 arithmetic).
         jit_compile: compile the training step with XLA, where one device trains.
@@ -65,6 +69,7 @@ class Preset:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     patience: int = 0
+    keep: Literal["best", "last"] = "best"
     augmentation: Augmentation = Augmentation()
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     jit_compile: bool = False
@@ -76,6 +81,8 @@ class Preset:
         for name in ("warmup", "weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"{name}: found {getattr(self, name)}, expected 0 to 1")
+        if self.patience and self.keep == "last":
+            raise ConfigurationError(f"patience: found {self.patience} with keep 'last', expected 0: none is the best")
         for name, option in self.network_options.items():
             if option < 1 if isinstance(option, int) else not 0 <= option < 1:
                 kind = "at least 1" if isinstance(option, int) else "0 or more, below 1"

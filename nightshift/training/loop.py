@@ -53,7 +53,7 @@ def fit(
     """Train, or go on from the checkpoint in `directory`.
 
     Args:
-        task: what is learnt; its `score` on the validation split chooses the best epoch.
+        task: what is learnt; its `score` on the validation split chooses the best epoch (see `Preset.keep`).
         preset: network and settings.
         dataset: prepared data.
         seed: weights, order and random changes follow from it.
@@ -102,7 +102,8 @@ def fit(
         _check_finite("validation loss", validation_loss, preset, state.epoch)
         state.epoch += 1
         # Of equal scores, likely on a small validation split, the lower loss is the better.
-        if (validation_score, -validation_loss) > (state.best_score, -state.best_loss):
+        better = (validation_score, -validation_loss) > (state.best_score, -state.best_loss)
+        if better or preset.keep == "last":
             state.best_epoch, best = state.epoch, model.get_weights()
             state.best_score, state.best_loss = validation_score, validation_loss
         state.seconds += time.monotonic() - began

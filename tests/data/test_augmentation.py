@@ -113,3 +113,19 @@ def test_each_epoch_and_each_seed_changes_a_picture_in_its_own_way():
     for first, second in ((0, 1), (0, 2), (1, 2)):
         differ = (results[first] != results[second]).any(axis=(1, 2, 3))
         assert differ.mean() > 0.99
+
+
+def test_an_erased_part_is_one_grey_rectangle_no_larger_than_asked():
+    before = np.full((400, 40, 20, 3), 255, np.uint8)
+    grey = (changed(Augmentation(erase=0.5), before) == 127).all(axis=-1)
+    rows, columns = grey.any(axis=2), grey.any(axis=1)
+    assert np.array_equal(grey, rows[:, :, None] & columns[:, None, :])
+    assert 18 <= rows.sum(axis=1).max() <= 20
+    assert 9 <= columns.sum(axis=1).max() <= 10
+    assert (np.abs(np.diff(rows.astype(int), axis=1)).sum(axis=1) <= 2).all()
+    assert (rows.mean(axis=0) > 0.05).all()
+
+
+def test_what_is_not_erased_stays():
+    result = changed(Augmentation(erase=0.9))
+    assert ((result == PICTURES) | (result == 127)).all()

@@ -26,6 +26,7 @@ OTHER: dict[str, tuple[Any, Any]] = {
     "weight_decay": ("0.1", 0.1),
     "label_smoothing": (1, 1.0),
     "patience": ("5.0", 5),
+    "keep": ("last", "last"),
     "precision": ("mixed_bfloat16", "mixed_bfloat16"),
     "jit_compile": ("true", True),
     "flip": (True, True),
@@ -33,6 +34,7 @@ OTHER: dict[str, tuple[Any, Any]] = {
     "zoom": (0.5, 0.5),
     "shift": ("0.01", 0.01),
     "colour": ("0.3", 0.3),
+    "erase": ("0.5", 0.5),
 }
 
 
@@ -73,12 +75,14 @@ BAD = {
     "warmup": ("1.5", "-0.1"),
     "weight_decay": ("nan", "2"),
     "label_smoothing": ("1.01",),
+    "keep": ("first",),
     "jit_compile": ("yes", "2", ""),
     "flip": ("maybe", 0.5),
     "rotation": ("-1", "nan", "181"),
     "zoom": ("1",),
     "shift": ("2", "x"),
     "colour": ("2", "x"),
+    "erase": ("1.1", "x"),
 }
 
 
