@@ -48,6 +48,11 @@ test-cluster: setup ## on a real Kubernetes: manifests, releases, rollbacks, kil
 test-soak: setup ## the same in full counts: 20 releases and 5 rollbacks under load, 20 kills
 	$(PY) -m pytest tests/cluster -m soak --timeout 3600
 
+.PHONY: results
+results: setup ## the tables of docs/results.md, on the data in DATA=DIR (ONLY="fashion digits.blog" SEEDS=0); hours, resumable
+	@test -n "$(DATA)" || { echo "results: DATA=DIR is missing, the folder of data that docs/results.md describes" >&2; exit 1; }
+	$(PY) -m benchmarks.results "$(DATA)" $(ONLY:%=--only %) $(SEEDS:%=--seeds %)
+
 .PHONY: lint
 lint: setup ## tidy the sources
 	$(VENV)/bin/ruff check --fix .
