@@ -24,7 +24,7 @@ TRAINING_SOURCES = (
 PROBLEM_SOURCES = {
     "classification": ("problems/classification.py",),
     "grouped": ("problems/classification.py", "problems/grouped.py"),
-    "puzzle": ("problems/puzzle.py", "problems/tiles.py"),
+    "puzzle": ("problems/puzzle.py", "problems/tiles.py", "problems/arrangements.py"),
 }
 TRAINING_PACKAGES = ("tensorflow", "keras", "numpy")
 BUILDS = {"tensorflow": ("tensorflow-cpu",)}
@@ -39,7 +39,7 @@ class Recipe:
         task: name.
         score: the metric that chooses the best epoch.
         preset: name.
-        settings: of the preset, changes included.
+        settings: of the preset, changes included; and the questions of a grouped task, which are learnt too.
         seed: of weights, order and random changes.
         dataset: fingerprint.
         sources: SHA-256 of the code that training runs.
@@ -68,7 +68,7 @@ def recipe(task: Task, preset_name: str, preset: Preset, seed: int, dataset: str
         task=task.name,
         score=task.score,
         preset=preset_name,
-        settings=preset.settings(),
+        settings=preset.settings() | ({"groups": dict(task.groups)} if task.groups else {}),
         seed=seed,
         dataset=dataset,
         sources=hash_of_sources((*TRAINING_SOURCES, *PROBLEM_SOURCES[task.problem], f"models/{preset.network}.py")),

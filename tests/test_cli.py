@@ -32,7 +32,7 @@ def workspace(corners, textures, tmp_path_factory):
     place = Workspace(tmp_path_factory.mktemp("cli"))
     exported = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "prove_equal", lambda *_: {})
+        patch.setattr("nightshift.export.complete.prove_equal", lambda *_: {})
         for task, preset, dataset, seed in (
             (synthetic.CORNERS, "plain", corners, 0),
             (synthetic.CORNERS, "plain", corners, 1),

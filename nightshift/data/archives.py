@@ -1,4 +1,5 @@
-"""Image files in a .zip or a tar. Members are read one by one and never extracted: their names are only names."""
+"""Files in a .zip or a tar, of images unless said otherwise. Members are read one by one and never extracted: their
+names are only names."""
 
 import gzip
 import stat
@@ -32,10 +33,11 @@ Damaged = (
 
 
 class Zip:
-    """The files of a zip archive."""
+    """The files of a zip archive, each of at most `largest` bytes, or as an image may have."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, largest: int | None = None) -> None:
         self._path = path
+        self._largest = MAX_ENCODED_BYTES if largest is None else largest
 
     def identity(self) -> str:
         """SHA-256 of the archive."""
@@ -45,7 +47,7 @@ class Zip:
         """The paths of all regular files."""
         with _errors_in_words(self._path), zipfile.ZipFile(self._path) as archive:
             _check_total(self._path, archive)
-            yield from (info.filename for info in _members(archive) if not _fault(info))
+            yield from (info.filename for info in _members(archive) if not _fault(info, self._largest))
 
     def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
         """Paths and contents; links, encrypted and oversized members are rejected.
@@ -53,21 +55,28 @@ class Zip:
         Raises:
             DataError: the archive is damaged or too large.
         """
+        for item in self.opened():
+            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
+
+    def opened(self) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
+        """As `files`, but with the content as a stream, open until the next one is asked for."""
         with _errors_in_words(self._path), zipfile.ZipFile(self._path) as archive:
+            _check_total(self._path, archive)
             for info in _members(archive):
-                if fault := _fault(info):
+                if fault := _fault(info, self._largest):
                     yield Rejected(info.filename, fault)
                     continue
                 with archive.open(info) as file:
                     # A member gives no more bytes than its entry declares: zipfile stops there and compares the CRC.
-                    yield info.filename, file.read()
+                    yield info.filename, file
 
 
 class Tar:
-    """The files of a tar archive, compressed or not."""
+    """The files of a tar archive, compressed or not, each of at most `largest` bytes, or as an image may have."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, largest: int | None = None) -> None:
         self._path = path
+        self._largest = MAX_ENCODED_BYTES if largest is None else largest
 
     def identity(self) -> str:
         """SHA-256 of the archive."""
@@ -83,11 +92,16 @@ class Tar:
         Raises:
             DataError: the archive is damaged or too large.
         """
+        for item in self.opened():
+            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
+
+    def opened(self) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
+        """As `files`, but with the content as a stream, open until the next one is asked for."""
         for item, file in self._read():
             if isinstance(item, Rejected):
                 yield item
             elif file is not None:
-                yield item, file.read()
+                yield item, file
 
     def _read(self) -> Iterator[tuple[str | Rejected, IO[bytes] | None]]:
         """Every member, a file that is open until the next one is asked for."""
@@ -105,8 +119,8 @@ class Tar:
                     continue
                 if not member.isreg():
                     yield Rejected(member.name, "is a link or no regular file"), None
-                elif member.size > MAX_ENCODED_BYTES:
-                    yield Rejected(member.name, _too_large(member.size)), None
+                elif member.size > self._largest:
+                    yield Rejected(member.name, _too_large(member.size, self._largest)), None
                 else:
                     yield member.name.removeprefix("./"), archive.extractfile(member)
 
@@ -133,12 +147,12 @@ def _members(archive: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
     return (info for info in archive.infolist() if not info.is_dir() and not is_ignored(info.filename))
 
 
-def _fault(info: zipfile.ZipInfo) -> str:
+def _fault(info: zipfile.ZipInfo, largest: int) -> str:
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link or no regular file"
     if info.flag_bits & ENCRYPTED:
         return "is encrypted"
-    return _too_large(info.file_size) if info.file_size > MAX_ENCODED_BYTES else ""
+    return _too_large(info.file_size, largest) if info.file_size > largest else ""
 
 
 def _check_total(path: Path, archive: zipfile.ZipFile) -> None:
@@ -148,9 +162,9 @@ def _check_total(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _most_bytes(path: Path) -> int:
-    """Uncompressed bytes that an archive of images of this size may hold."""
+    """Uncompressed bytes that an archive of this size may hold."""
     return min(MAX_TOTAL_BYTES, path.stat().st_size * MAX_RATIO + RATIO_SLACK)
 
 
-def _too_large(size: int) -> str:
-    return f"has {size} bytes, expected at most {MAX_ENCODED_BYTES}"
+def _too_large(size: int, largest: int) -> str:
+    return f"has {size} bytes, expected at most {largest}"

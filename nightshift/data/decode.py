@@ -80,8 +80,13 @@ def _resampled(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
 
 def _reduced(image: tf.Tensor, height: int, width: int, factor: tf.Tensor) -> tf.Tensor:
-    """The means of the blocks of factor x factor pixels in the middle of an image."""
-    top, left = (tf.shape(image)[0] - height * factor) // 2, (tf.shape(image)[1] - width * factor) // 2
+    """The means of the blocks of factor x factor pixels in the middle of an image.
+
+    The middle part begins at an even row and column. A JPEG mostly has one colour for 2x2 pixels; so no two tiles of an
+    even size share one, which would tell that they belong together.
+    """
+    size = tf.stack([height, width]) * factor
+    top, left = tf.unstack((tf.shape(image)[:2] - size) // 2 // 2 * 2)
     part = image[top : top + height * factor, left : left + width * factor]
     means = tf.image.resize(part, (height, width), method="area")
     return tf.cast(tf.round(means), tf.uint8)

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from nightshift.data.examples import Rejected
 from nightshift.data.layout import is_ignored
@@ -13,10 +14,11 @@ from nightshift.files import sha256_of
 
 
 class Folder:
-    """The files below a directory, in the order of their paths."""
+    """The files below a directory, ordered by path, each of at most `largest` bytes, or as an image may have."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, largest: int | None = None) -> None:
         self._path = path
+        self._largest = MAX_ENCODED_BYTES if largest is None else largest
 
     def identity(self) -> str:
         """SHA-256 over relative paths and contents."""
@@ -32,14 +34,20 @@ class Folder:
 
     def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
         """Paths and contents; links and oversized files are rejected."""
+        for item in self.opened():
+            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
+
+    def opened(self) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
+        """As `files`, but with the content as a stream, open until the next one is asked for."""
         for name, regular in self._walk():
             path = self._path / name
             if not regular:
                 yield Rejected(name, "is a link or no regular file")
-            elif path.stat().st_size > MAX_ENCODED_BYTES:
-                yield Rejected(name, f"has {path.stat().st_size} bytes, expected at most {MAX_ENCODED_BYTES}")
+            elif path.stat().st_size > self._largest:
+                yield Rejected(name, f"has {path.stat().st_size} bytes, expected at most {self._largest}")
             else:
-                yield name, path.read_bytes()
+                with open(path, "rb") as file:
+                    yield name, file
 
     def _walk(self) -> Iterator[tuple[str, bool]]:
         """Relative path, and whether it is a regular file."""

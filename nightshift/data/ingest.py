@@ -29,7 +29,7 @@ class Decoder:
         shape, fit = task.image_shape, task.fit
         self._shape = shape
         # Enlarged, a small picture has hardly anything to see: the tiles of a puzzle would equal each other.
-        self._least_size = shape[:2] if fit == "crop" else (1, 1)
+        self._least_size = (1, 1) if fit == "stretch" else shape[:2]
         self._decode = tf.function(
             lambda contents: decode_image(contents, shape, fit),
             input_signature=[tf.TensorSpec([], tf.string)],

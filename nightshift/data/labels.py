@@ -13,7 +13,7 @@ def set_labels(spool: Spool, task: Task, source: str) -> list[str]:
     names are sorted.
 
     Raises:
-        DataError: the classes are not the task's, or a label is out of range.
+        DataError: the classes are not the task's, there is only one, or a label is out of range.
     """
     execute = spool.connection.execute
     if not task.labelled:
@@ -24,8 +24,12 @@ def set_labels(spool: Spool, task: Task, source: str) -> list[str]:
         raise DataError(f"{source}: found more than {MAX_CLASSES} classes")
     names = {label for label in found if isinstance(label, str)}
     if names:
-        return _set_names(spool, names, task, source)
-    return _check_numbers({int(label) for label in found}, task, source)
+        classes = _set_names(spool, names, task, source)
+    else:
+        classes = _check_numbers({int(label) for label in found}, task, source)
+    if len(classes) < 2:
+        raise DataError(f"{source}: found the single class {_listed(set(classes))}, expected at least two")
+    return classes
 
 
 def _set_names(spool: Spool, names: set[str], task: Task, source: str) -> list[str]:

@@ -14,6 +14,7 @@ from nightshift.errors import DataError
 from nightshift.files import exclusive_lock, remove_stale_partials, write_json
 from nightshift.provenance import versions
 from nightshift.tasks.base import Task
+from nightshift.tasks.registry import source_of
 from nightshift.workspace import Workspace
 
 DECODERS = ("tensorflow", "pillow", "numpy")
@@ -38,10 +39,11 @@ def prepare(
         progress: told now and then the share done (0 to 1) and what is being done.
 
     Raises:
+        ConfigurationError: no source is given, and the task has none.
         DataError: the source cannot be read or used; nothing is left in the workspace.
     """
     report = progress or _silent
-    uri = source or task.source
+    uri = source_of(task, source)
     opened = open_source(uri, task, seed, workspace.cache, lambda message: report(0.0, message))
     origin = Origin(uri=uri, identity=_identity(opened, uri))
     key = _key(task, origin, seed)

@@ -1,18 +1,21 @@
 """Asks a model, trained or exported, about the test split: both through the endpoint's own outputs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from nightshift.data.input import evaluation_batches
 from nightshift.data.manifest import Dataset
+from nightshift.evaluation.architecture import load_network
 from nightshift.evaluation.classification import ClassificationJudge
+from nightshift.evaluation.grouped import GroupedJudge
 from nightshift.evaluation.judgement import Answered, Judgement
 from nightshift.evaluation.puzzle import PuzzleJudge
 from nightshift.problems.base import Problem
+from nightshift.problems.classification import Classification
+from nightshift.problems.grouped import GroupedClassification
 from nightshift.problems.puzzle import Puzzle
 from nightshift.problems.registry import problem_of
 from nightshift.tasks.base import Task
@@ -23,9 +26,7 @@ BATCH = 250
 
 def of_keras(path: Path, problem: Problem) -> Answer:
     """The answers of a trained model."""
-    import nightshift.models.seamnet  # noqa: F401  its layers are needed to load it
-
-    model = keras.models.load_model(path)
+    model = load_network(path)
 
     @tf.function(reduce_retracing=True)
     def answer(images: tf.Tensor) -> Mapping[str, tf.Tensor]:
@@ -44,6 +45,37 @@ def of_saved_model(path: Path) -> Answer:
         return loaded.signatures["serving_default"](**{name: images})
 
     return answer
+
+
+def in_order_of(classes: Sequence[str], answered: Sequence[str], answer: Answer) -> Answer:
+    """A classifier's answers with its classes brought to another order, by name.
+
+    Where the serving model knows other classes than the candidate, as after a folder of images has got another class,
+    both can so be judged on the same examples.
+
+    Args:
+        classes: the order wanted.
+        answered: the model's own classes.
+        answer: the model.
+
+    Returns:
+        the same answers, with `probabilities` [B, K] in the order wanted, 0 for a class that the model does not know,
+        and `class_id` -1 where it names one that is not wanted.
+    """
+    if tuple(classes) == tuple(answered):
+        return answer
+    unknown = len(answered)
+    columns = [answered.index(name) if name in answered else unknown for name in classes]
+    numbers = [classes.index(name) if name in classes else -1 for name in answered]
+
+    def reordered(images: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        answers = dict(answer(images))
+        probabilities = tf.pad(answers["probabilities"], [[0, 0], [0, 1]])
+        answers["probabilities"] = tf.gather(probabilities, columns, axis=1)
+        answers["class_id"] = tf.gather(tf.constant(numbers, tf.int64), answers["class_id"])
+        return answers
+
+    return reordered
 
 
 def judge(
@@ -66,7 +98,7 @@ def judge(
         progress: told (share done, words).
     """
     problem = problem_of(task, tuple(dataset.manifest.classes))
-    judges = PuzzleJudge(problem.permutations) if isinstance(problem, Puzzle) else ClassificationJudge(problem.classes)
+    judges = judge_of(problem)
     count, done = dataset.manifest.splits[split].count, 0
     for batch in evaluation_batches(dataset, split, BATCH):
         inputs, targets = problem.evaluation_batch(batch, seed)
@@ -76,6 +108,15 @@ def judge(
         done += len(inputs)
         progress(done / count, f"judging on the {split} split: {done:,} of {count:,}")
     return judges.judgement()
+
+
+def judge_of(problem: Classification | Puzzle) -> ClassificationJudge | PuzzleJudge:
+    """What adds up answers of that kind."""
+    if isinstance(problem, Puzzle):
+        return PuzzleJudge(problem.permutations)
+    if isinstance(problem, GroupedClassification):
+        return GroupedJudge(problem.classes, problem.answers_of, problem.group_of_class)
+    return ClassificationJudge(problem.classes)
 
 
 def _arrays(answers: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:

@@ -1,33 +1,28 @@
 """The export step: a trained network becomes a SavedModel, complete, described and proven equal through a server."""
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras.export import ExportArchive
 
 import nightshift
-import nightshift.models.seamnet  # its layers are needed to load the network
 from nightshift.data.input import evaluation_batches
 from nightshift.data.manifest import Dataset
-from nightshift.export.parity import prove_equal
+from nightshift.evaluation.architecture import load_network
+from nightshift.export.complete import complete, new_saved_model
 from nightshift.export.signatures import signatures
-from nightshift.export.warm_up import write_warm_up
-from nightshift.files import exclusive_lock, staged_directory, write_atomic
+from nightshift.files import write_atomic
 from nightshift.problems.registry import problem_of
 from nightshift.serving.card import write_card
 from nightshift.serving.golden import Golden
-from nightshift.serving.manifest import check_manifest, write_manifest
 from nightshift.tasks.base import Task
 from nightshift.training.model import TrainedModel
 
 GOLDEN_EXAMPLES = 16
-LABELS = "assets.extra/labels.txt"
 
 
 @dataclass(frozen=True)
@@ -66,28 +61,27 @@ def export(
         StoreError: a server does not answer as the trained network does.
     """
     problem = problem_of(task, tuple(dataset.manifest.classes))
-    network = keras.models.load_model(trained.weights)
+    network = load_network(trained.weights)
     functions = signatures(network, problem, task)
     golden = _golden(functions, _inputs(problem, dataset, seed))
-    with exclusive_lock(target.parent / f"{target.name}.lock", waiting=lambda words: progress(0, words)):
-        for leftover in target.parent.glob(f".{target.name}.*.partial"):  # its writer is dead: the lock is ours
-            shutil.rmtree(leftover)
-        with staged_directory(target, replace=True) as staging:
-            progress(0.2, "writing the SavedModel")
-            archive = ExportArchive()
-            archive.track(network)
-            for name, (function, spec) in functions.items():
-                archive.add_endpoint(name, function, input_signature=[spec])
-            archive.write_out(str(staging), verbose=False)
-            golden.save(staging)
-            write_warm_up(staging, model_name, golden.requests)
-            write_atomic(staging / LABELS, "".join(f"{name}\n" for name in dataset.manifest.classes).encode())
-            card = write_card(staging, task, _facts(trained, dataset, metrics))
-            write_manifest(staging)
-            progress(0.5, "asking a model server the golden batch")
-            parity = prove_equal(staging, model_name, golden)
-        check_manifest(target)
+    with new_saved_model(target, progress) as staging:
+        progress(0.2, "writing the SavedModel")
+        archive = ExportArchive()
+        archive.track(network)
+        for name, (function, spec) in functions.items():
+            archive.add_endpoint(name, function, input_signature=[spec])
+        archive.write_out(str(staging), verbose=False)
+        _write_labels(staging, task, dataset.manifest.classes)
+        card = write_card(staging, task, _facts(trained, dataset, metrics))
+        parity = complete(staging, model_name, golden, progress)
     return Exported(target, card, parity)
+
+
+def _write_labels(folder: Path, task: Task, classes: Sequence[str]) -> None:
+    """The classes' names, a line each in the order of their labels: labels.txt, and labels.LANGUAGE.txt."""
+    for language, names in {"": classes, **task.translations}.items():
+        name = f"labels.{language}.txt" if language else "labels.txt"
+        write_atomic(folder / "assets.extra" / name, "".join(f"{line}\n" for line in names).encode())
 
 
 def _inputs(problem: Any, dataset: Dataset, seed: int) -> np.ndarray:

@@ -17,13 +17,18 @@ def signatures(
 ) -> dict[str, tuple[Callable[..., Answers], tf.TensorSpec]]:
     """The functions that the SavedModel offers, with their input.
 
+    What the problem answers, and for every language that the task names its classes in label_LANGUAGE, string [B].
+
     serving_default: images, uint8 [B, H, W, C]. serve_bytes: image_bytes, string [B], JPEG or PNG of any size; a
     puzzle's solved pictures also as PNG. classify: inputs, string [B], tf.Example with a feature image_bytes.
     """
     shape = task.image_shape
 
     def answer(images: tf.Tensor) -> Answers:
-        return problem.answers(images, model(images, training=False))
+        answers = dict(problem.answers(images, model(images, training=False)))
+        for language, names in task.translations.items():
+            answers[f"label_{language}"] = tf.gather(tf.constant(names), answers["class_id"])
+        return answers
 
     def decoded(image_bytes: tf.Tensor) -> tf.Tensor:
         def decode(contents: tf.Tensor) -> tf.Tensor:

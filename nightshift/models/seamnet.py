@@ -1,12 +1,13 @@
-"""SeamNet scores every permutation of a puzzle's tiles by how well neighbours continue each other.
+"""SeamNet scores the permutations of a puzzle's tiles by how well neighbours continue each other.
 
     U[slot, position]   how well the tile in a slot fits a position of the picture, from the tile alone
     H[i, j], V[i, j]    how well the tile in slot j continues that of slot i to the right, or below, from strips along
                         the seam and from both tiles
     logit of a permutation = sum of the entries of U, H and V that it uses = concat(U, H, V) @ M, M constant of 0 and 1
 
-so its answer is always a permutation. Pairwise compatibility along seams as in Gallagher, "Jigsaw puzzles with pieces
-of unknown orientation", CVPR 2012, here learnt.
+so its answer is always a permutation. M has a column a permutation: 24 for four tiles. The 362,880 of nine are not
+listed: the network answers U, H and V, and `nightshift.problems.arrangements` sums and searches them. Pairwise
+compatibility along seams as in Gallagher, "Jigsaw puzzles with pieces of unknown orientation", CVPR 2012, here learnt.
 """
 
 from typing import Any
@@ -16,6 +17,9 @@ import numpy as np
 from keras import layers, ops
 
 from nightshift.problems.tiles import permutations
+
+MOST_LISTED = 4
+"""Tiles, at most, whose permutations all have a logit of their own."""
 
 
 def pair_matrix(grid: int) -> np.ndarray:
@@ -91,18 +95,36 @@ class PermutationScores(layers.Layer):
         return super().get_config() | {"grid": self.grid}
 
 
+@keras.saving.register_keras_serializable("nightshift")
+class PairScores(layers.Layer):
+    """U, H and V of N tiles, in any shape -> float32 [B, 3, N, N]."""
+
+    def __init__(self, count: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.count = count
+
+    def call(self, scores: Any) -> Any:
+        """Stack."""
+        tables = [ops.reshape(ops.cast(score, "float32"), (-1, self.count, self.count)) for score in scores]
+        return ops.stack(tables, axis=1)
+
+    def get_config(self) -> dict[str, object]:
+        """For saving."""
+        return super().get_config() | {"count": self.count}
+
+
 def build(image_shape: tuple[int, int, int], outputs: int, strip: int, width: int, embed: int) -> keras.Model:
     """The network: 157,382 parameters with strip 4, width 48, embed 32 and four tiles of 16x16.
 
     Args:
         image_shape: (H, W, C) of the uint8 images, H = W.
-        outputs: tiles, N, a square number.
+        outputs: tiles, N, a square number: 1, 4 or 9.
         strip: pixels next to a seam that its score looks at.
         width: features along a seam.
         embed: filters of the tile's own description.
 
     Returns:
-        a network that answers logits [B, N!].
+        a network that answers logits [B, N!], or for nine tiles scores [B, 3, 9, 9].
     """
     grid = round(outputs**0.5)
     side = image_shape[0] // grid
@@ -120,7 +142,9 @@ def build(image_shape: tuple[int, int, int], outputs: int, strip: int, width: in
         return layers.Dense(1)(layers.Dense(32, activation="relu")(layers.Concatenate()([seam, both])))
 
     scores = [layers.Dense(outputs)(embedding), relation("right", "left"), relation("bottom", "top")]
-    return keras.Model(image, PermutationScores(grid, dtype="float32")(scores), name="seamnet")
+    listed = outputs <= MOST_LISTED
+    answer = PermutationScores(grid, dtype="float32") if listed else PairScores(outputs, dtype="float32")
+    return keras.Model(image, answer(scores), name="seamnet")
 
 
 def _normalised(features: Any) -> Any:
@@ -131,7 +155,7 @@ def _embedding(tiles: Any, filters: int) -> Any:
     """What is in a tile, [B * N, 96]."""
     for width, stride in ((filters, 2), (2 * filters, 2), (2 * filters, 1)):
         tiles = _normalised(layers.Conv2D(width, 3, strides=stride, padding="same", use_bias=False)(tiles))
-    return layers.Dense(96, activation="relu")(layers.Flatten()(layers.MaxPool2D()(tiles)))
+    return layers.Dense(96, activation="relu")(layers.Flatten()(layers.MaxPool2D(padding="same")(tiles)))
 
 
 def _edge(tiles: Any, side: str, strip: int, width: int) -> Any:

@@ -5,6 +5,7 @@ row by row. So the original's tiles are the shuffled image's tiles taken at args
 """
 
 import itertools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,23 @@ import tensorflow as tf
 
 def permutations(count: int) -> np.ndarray:
     """All permutations of `count` tiles in lexicographic order, int32 [count!, count]; the first is the identity."""
-    return np.array(list(itertools.permutations(range(count))), np.int32)
+    flat = itertools.chain.from_iterable(itertools.permutations(range(count)))
+    return np.fromiter(flat, np.int32, count * math.factorial(count)).reshape(-1, count)
+
+
+def permutation_of(index: tf.Tensor, count: int) -> tf.Tensor:
+    """permutations(count)[index] without the table: int32 [B] -> int32 [B, count].
+
+    The index in the factorial number system is the Lehmer code: its digit k says how many of the entries that are still
+    free are smaller than entry k.
+    """
+    places = np.array([math.factorial(count - 1 - k) for k in range(count)], np.int32)
+    code = index[:, None] // places % np.arange(count, 0, -1, dtype=np.int32)
+    result = code[:, -1:]
+    for k in range(count - 2, -1, -1):
+        entry = code[:, k : k + 1]
+        result = tf.concat([entry, result + tf.cast(result >= entry, tf.int32)], axis=1)
+    return result
 
 
 def shuffle(images: tf.Tensor, permutation: tf.Tensor, grid: int) -> tf.Tensor:

@@ -1,23 +1,57 @@
 """Questions to an endpoint as a person would put them. No TensorFlow."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nightshift.errors import ServingError
-from nightshift.serving.client import Client
-from nightshift.serving.pictures import rearrange, reduce_tiles
+from nightshift.serving.client import Client, ServerRefusedError
+from nightshift.serving.pictures import read_file, rearrange, reduce_tiles
+
+
+class PictureRefusedError(ServingError):
+    """A model server refused a picture; others it may answer."""
 
 
 @dataclass(frozen=True)
 class Classified:
-    """A classifier's answer: the label and its probability; the version that answered and how long it took."""
+    """A classifier's answer.
+
+    Attributes:
+        label: the most probable class.
+        probability: of it.
+        version: that answered.
+        milliseconds: of the call.
+        translations: language -> the label in it.
+        questions: further question -> what the network answers to it, and what the label implies.
+    """
 
     label: str
     probability: float
     version: int
     milliseconds: float
+    translations: Mapping[str, str] = field(default_factory=dict)
+    questions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """Flat, by the names of the endpoint's outputs."""
+        facts = {"label": self.label, "probability": self.probability}
+        facts |= {f"label_{language}": label for language, label in self.translations.items()}
+        for question, (said, implied) in self.questions.items():
+            facts |= {f"{question}_label": said, f"{question}_of_class": implied}
+        return facts | {"version": self.version, "milliseconds": self.milliseconds}
+
+    def in_words(self) -> str:
+        """The label in every language, its probability and the further answers: 7 (99.8%), parity odd."""
+        label = " / ".join([self.label, *self.translations.values()])
+        further = "".join(
+            f", {question} {said}" + ("" if said == implied else f" (though {self.label} is {implied})")
+            for question, (said, implied) in self.questions.items()
+        )
+        return f"{label} ({self.probability:.1%}){further}"
 
 
 @dataclass(frozen=True)
@@ -50,10 +84,49 @@ def classify(client: Client, model: str, files: list[bytes]) -> list[Classified]
     answer = client.predict(model, {"image_bytes": np.array(files, object)}, signature="serve_bytes")
     if not {"label", "probabilities"} <= set(answer.outputs):
         raise ServingError(f"model {model!r} answers {', '.join(sorted(answer.outputs))}: not a classifier")
+    labels = {name: column for name, column in answer.outputs.items() if column.dtype == object and column.ndim == 1}
+    rows = [{name: column[row].decode() for name, column in labels.items()} for row in range(len(files))]
     return [
-        Classified(label.decode(), float(row.max()), answer.version, 1000 * answer.seconds)
-        for label, row in zip(answer.outputs["label"], answer.outputs["probabilities"], strict=True)
+        Classified(
+            label=row["label"],
+            probability=float(probabilities.max()),
+            version=answer.version,
+            milliseconds=1000 * answer.seconds,
+            translations=_translations(row),
+            questions=_questions(row),
+        )
+        for row, probabilities in zip(rows, answer.outputs["probabilities"], strict=True)
     ]
+
+
+def _translations(labels: Mapping[str, str]) -> dict[str, str]:
+    """label_LANGUAGE by language."""
+    return {name.removeprefix("label_"): label for name, label in labels.items() if name.startswith("label_")}
+
+
+def _questions(labels: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """QUESTION_label and QUESTION_of_class by question."""
+    questions = [name.removesuffix("_of_class") for name in labels if name.endswith("_of_class")]
+    return {name: (labels[f"{name}_label"], labels[f"{name}_of_class"]) for name in questions}
+
+
+def classify_file(client: Client, model: str, path: Path) -> Classified:
+    """Ask a classifier about one picture's file.
+
+    Raises:
+        DataError: the file is not there, or too large.
+        PictureRefusedError: the server does not take it for a picture.
+        ServingError: refused for another reason, no answer, or not a classifier.
+    """
+    content = read_file(path)
+    try:
+        return classify(client, model, [content])[0]
+    except ServerRefusedError as refusal:
+        # Below the first line TensorFlow tells where in its graph that was.
+        said = str(refusal).splitlines()[0]
+        if refusal.code != "INVALID_ARGUMENT" or "version label" in said:
+            raise ServingError(said) from refusal
+        raise PictureRefusedError(f"{path}: {said}") from refusal
 
 
 def solve(client: Client, model: str, picture: np.ndarray) -> Solved:

@@ -10,6 +10,7 @@ from typing import Any
 from nightshift.errors import StoreError
 from nightshift.files import write_atomic, write_json
 from nightshift.tasks.base import Task
+from nightshift.tasks.imported import ImportedTask
 
 FACTS = "assets.extra/card.json"
 TEXT = "assets.extra/card.md"
@@ -23,7 +24,22 @@ def write_card(saved_model: Path, task: Task, facts: dict[str, Any]) -> str:
         task: what the model does.
         facts: recipe, classes, parameters, epochs, dataset (source, counts), metrics, code_version.
     """
-    text = _markdown(task, facts)
+    return _write(saved_model, facts, _markdown(task, facts))
+
+
+def write_imported_card(saved_model: Path, task: ImportedTask, facts: dict[str, Any]) -> str:
+    """The same for a model that somebody else has trained; it has no metrics.
+
+    Args:
+        saved_model: the folder.
+        task: what the model does.
+        facts: recipe (task, source, dataset: SHA-256 of the source's content), recipe_key, imported (when), signature,
+            signatures (name -> inputs and outputs in words), metrics, bytes, code_version, tensorflow.
+    """
+    return _write(saved_model, facts, _imported_markdown(task, facts))
+
+
+def _write(saved_model: Path, facts: dict[str, Any], text: str) -> str:
     write_json(saved_model / FACTS, facts)
     write_atomic(saved_model / TEXT, text.encode())
     return text
@@ -84,3 +100,38 @@ Nightshift {facts["code_version"]}, training sources `{recipe["sources"][:12]}`,
 It always answers with one of the outcomes it knows, also for pictures of something else. Its figures hold for pictures
 like those of its test split.
 """
+
+
+def _imported_markdown(task: ImportedTask, facts: dict[str, Any]) -> str:
+    recipe = facts["recipe"]
+    signatures = "\n".join(
+        f"| `{name}` | {_tensors(tensors['inputs'])} | {_tensors(tensors['outputs'])} |"
+        for name, tensors in facts["signatures"].items()
+    )
+    return f"""# {task.name}
+
+{task.summary}. Published by others and imported; not judged here.
+
+## Source
+
+`{recipe["source"]}`, imported {facts["imported"]}; SHA-256 of its content `{recipe["dataset"]}`.
+
+## Signatures
+
+| signature | inputs | outputs |
+| --- | --- | --- |
+{signatures}
+
+`{facts["signature"]}` is the published one that does the task; `serve_bytes` was added, and decodes a JPEG or PNG for
+it. A model server answered both as the published model does.
+
+Nightshift {facts["code_version"]}, importing sources `{recipe["sources"][:12]}`, tensorflow {facts["tensorflow"]}.
+
+## Limits
+
+How good it is, what it was trained on and under which licence it may be used, its publisher says.
+"""
+
+
+def _tensors(tensors: dict[str, str]) -> str:
+    return ", ".join(f"`{name}` {words}" for name, words in tensors.items())

@@ -12,7 +12,6 @@ from nightshift.serving.pictures import png, rearrange
 from nightshift.tasks.base import Task
 
 PICTURES = 3
-TILES = 4
 
 
 def ask_examples(server: str, model: str, task: Task, dataset_path: Path) -> list[str]:
@@ -32,11 +31,12 @@ def ask_examples(server: str, model: str, task: Task, dataset_path: Path) -> lis
     random = np.random.default_rng(0)
     with Client(server) as client:
         if task.problem == "puzzle":
-            return [_puzzle(client, model, image, random.permutation(TILES)) for image in images]
+            tiles = task.grid * task.grid
+            return [_puzzle(client, model, image, random.permutation(tiles)) for image in images]
         answers = classify(client, model, [png(image) for image in images])
     classes = dataset.manifest.classes
     return [
-        f"{model} version {answer.version}: a picture of {classes[label]} is {answer.label} ({answer.probability:.1%})"
+        f"{model} version {answer.version}: a picture of {classes[label]} is {answer.in_words()}"
         for answer, label in zip(answers, labels, strict=True)
     ]
 

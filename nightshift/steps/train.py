@@ -10,7 +10,8 @@ import tensorflow as tf
 from nightshift.data.augmentation import augment
 from nightshift.data.manifest import Dataset
 from nightshift.data.sample import sample
-from nightshift.files import write_npz
+from nightshift.evaluation.architecture import architecture, load_network
+from nightshift.files import write_json, write_npz
 from nightshift.tasks.base import Preset
 from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
@@ -58,6 +59,8 @@ def train(
         }
         shutil.copy(trained.history, step.path / HISTORY)
         write_npz(step.path / "augmentation.npz", {"images": _augmented(dataset, changed, seed)})
+        if graph := architecture(load_network(trained.weights)):
+            write_json(step.path / "architecture.json", graph)
         step.say(
             f"{changed.network}, {facts['parameters']:,} parameters: {chosen.score} {facts['best_score']:.4f} on the "
             f"validation split after epoch {facts['best_epoch']} of {facts['epochs']} ({facts['stopped']})"

@@ -128,7 +128,7 @@ def flow(tmp_path_factory):
     running = embedded.start(store.server_config(), options=options)
     flow = Flow(folder, f"127.0.0.1:{running.port}", folder / "corners.npz")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nightshift.export.export.prove_equal", lambda *_: {"serving_default": {"probabilities": 0.0}})
+        patch.setattr("nightshift.export.complete.prove_equal", lambda *_: {"serving_default": {"probabilities": 0.0}})
         flow.due = flow.prepare()
         flow.train()
         flow.blessed = flow.evaluate()

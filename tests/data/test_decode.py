@@ -23,12 +23,12 @@ def noise(height: int, width: int) -> np.ndarray:
 
 def test_an_image_of_the_shape_passes_unchanged():
     pixels = noise(32, 24)
-    for fit in ("stretch", "crop"):
+    for fit in ("stretch", "crop", "reduce"):
         np.testing.assert_array_equal(decode_image(tf.constant(png(pixels)), (32, 24, 3), fit), pixels)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["stretch", "crop"]), st.sampled_from([1, 3]))
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["stretch", "crop", "reduce"]), st.sampled_from([1, 3]))
 def test_any_size_becomes_the_shape_and_one_colour_stays_it(height, width, fit, channels):
     pixels = np.full((height, width, 3), 77, np.uint8)
     image = decode_image(tf.constant(png(pixels)), (12, 20, channels), fit)
@@ -46,10 +46,51 @@ def test_crop_keeps_the_centre_and_stretch_the_whole():
     assert stretched[0, 5, 0] == 200
 
 
-def test_graph_and_eager_agree():
+@settings(max_examples=30, deadline=None)
+@given(st.integers(6, 40), st.integers(9, 40))
+def test_reduce_averages_whole_blocks_of_the_middle(height, width):
+    pixels = noise(height, width)
+    found = fit_image(tf.constant(pixels), (6, 9, 3), "reduce").numpy()
+    factor = min(height // 6, width // 9)
+    top, left = ((length - part * factor) // 4 * 2 for length, part in ((height, 6), (width, 9)))
+    part = pixels[top : top + 6 * factor, left : left + 9 * factor]
+    blocks = part.reshape(6, factor, 9, factor, 3).mean(axis=(1, 3))
+    assert np.abs(found - blocks).max() <= 0.5 + 1e-3
+
+
+def test_reduce_leaves_the_pixels_of_a_picture_that_is_hardly_larger():
+    pixels = noise(32, 33)
+    np.testing.assert_array_equal(fit_image(tf.constant(pixels), (30, 30, 3), "reduce"), pixels[:30, :30])
+
+
+def test_reduce_enlarges_the_middle_of_a_smaller_picture():
+    small = tf.constant(noise(5, 9))
+    found, cropped = (fit_image(small, (12, 12, 3), fit) for fit in ("reduce", "crop"))
+    np.testing.assert_array_equal(found, cropped)
+
+
+@pytest.mark.parametrize("size", [32, 33, 34, 62, 64, 95])
+def test_no_two_tiles_of_a_reduced_picture_share_the_colour_of_a_jpeg(size):
+    """4:2:0 has one chroma sample for 2x2 pixels: a tile of flat colour next to another stays flat."""
+    pixels = np.zeros((size, size, 3), np.uint8)
+    factor = size // 30
+    seam = (size - 30 * factor) // 4 * 2 + 10 * factor
+    pixels[:, :seam], pixels[:, seam:] = (200, 60, 60), (60, 60, 200)
+    # One chroma sample a 2x2 block, as the decoder gives it without interpolation.
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    even = size // 2 * 2
+    chroma = (pixels - luma[..., None])[:even, :even].reshape(even // 2, 2, even // 2, 2, 3).mean(axis=(1, 3))
+    mixed = luma[:even, :even, None] + chroma.repeat(2, axis=0).repeat(2, axis=1)
+    fitted = fit_image(tf.constant(mixed.round().astype(np.uint8)), (30, 30, 3), "reduce").numpy()
+    assert np.ptp(fitted[:, :10].reshape(-1, 3), axis=0).max() == 0
+    assert np.ptp(fitted[:, 10:].reshape(-1, 3), axis=0).max() == 0
+
+
+@pytest.mark.parametrize("fit", ["crop", "reduce"])
+def test_graph_and_eager_agree(fit):
     image = tf.constant(png(noise(50, 40)))
-    function = tf.function(lambda contents: decode_image(contents, (16, 16, 3), "crop"))
-    np.testing.assert_array_equal(function(image), decode_image(image, (16, 16, 3), "crop"))
+    function = tf.function(lambda contents: decode_image(contents, (16, 16, 3), fit))
+    np.testing.assert_array_equal(function(image), decode_image(image, (16, 16, 3), fit))
 
 
 @pytest.mark.parametrize(

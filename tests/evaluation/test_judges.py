@@ -44,6 +44,7 @@ def test_a_classifiers_figures_are_those_of_scikit_learn_however_batched(seed, c
     assert found.correct.tolist() == (answers == labels).tolist()
     assert found.metrics["accuracy"] == pytest.approx(metrics.accuracy_score(labels, answers))
     assert found.metrics["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, answers))
+    assert found.metrics["kappa"] == pytest.approx(metrics.cohen_kappa_score(labels, answers))
     logs = [-np.log(row[label]) for row, label in zip(probabilities, labels, strict=True)]
     assert found.metrics["loss"] == pytest.approx(np.mean(logs), rel=1e-5)
     for k, (row, curve) in enumerate(zip(found.per_class, found.roc, strict=True)):
@@ -72,6 +73,10 @@ def test_a_single_class_in_the_test_split_has_no_curve():
     found = judge_classes(np.zeros(4, int), np.eye(3, dtype=np.float32)[[0, 0, 0, 1]])
     assert list(found.roc) == []
     assert found.metrics["accuracy"] == 0.75
+
+
+def test_all_right_and_of_a_single_class_is_full_agreement():
+    assert judge_classes(np.zeros(4, int), np.eye(3, dtype=np.float32)[[0, 0, 0, 0]]).metrics["kappa"] == 1.0
 
 
 def test_a_certain_mistake_has_a_finite_loss():

@@ -121,7 +121,7 @@ def test_one_warm_up_request_a_signature(case):
 
 
 def test_again_it_differs_in_the_files_that_tensorflow_writes_only(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.export.export.prove_equal", lambda *_: {})
+    monkeypatch.setattr("nightshift.export.complete.prove_equal", lambda *_: {})
     arguments = classifier.task, classifier.name, classifier.trained, classifier.dataset, read_metrics(classifier)
     again = export(*arguments, tmp_path / "1", seed=3)
     one, other = files(classifier.exported.path), files(again.path)
@@ -135,7 +135,7 @@ def read_metrics(case):
 
 
 def test_what_an_earlier_export_left_is_replaced(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.export.export.prove_equal", lambda *_: {})
+    monkeypatch.setattr("nightshift.export.complete.prove_equal", lambda *_: {})
     target = tmp_path / "1"
     target.mkdir()
     (target / "old").touch()
@@ -190,9 +190,10 @@ import os, signal, sys
 from pathlib import Path
 import synthetic
 from nightshift.data.manifest import Dataset
+from nightshift.export import complete
 from nightshift.export import export as module
 from nightshift.training.model import TrainedModel
-module.prove_equal = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+complete.prove_equal = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 module.export(synthetic.CORNERS, "corners", TrainedModel.open(Path(sys.argv[1])), Dataset.open(Path(sys.argv[2])),
               {"accuracy": 0.5}, Path(sys.argv[3]), seed=3)
 """
@@ -206,7 +207,7 @@ def test_killed_on_the_way_there_is_no_target_and_the_next_export_tidies_up(clas
     assert code == -signal.SIGKILL
     assert not target.exists()
     assert list(tmp_path.glob(".*.partial")), "it was on the way"
-    monkeypatch.setattr("nightshift.export.export.prove_equal", lambda *_: {})
+    monkeypatch.setattr("nightshift.export.complete.prove_equal", lambda *_: {})
     export(classifier.task, "corners", classifier.trained, classifier.dataset, {}, target, seed=3)
     check_manifest(target)
     assert {path.name for path in tmp_path.iterdir()} == {"1", "1.lock"}

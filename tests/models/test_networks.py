@@ -1,7 +1,11 @@
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nightshift.errors import ConfigurationError
 from nightshift.models import networks
@@ -11,18 +15,112 @@ from nightshift.tasks.registry import preset_of, task, tasks
 PRESETS = [(name, preset) for name in tasks() for preset in tasks()[name].presets]
 
 
-def network(name: str, preset: str = "default") -> keras.Model:
+CLASSIFIERS = [name for name in tasks() if tasks()[name].problem in ("classification", "grouped")]
+OWN = {f"{name}.{preset}" for name, preset in PRESETS if name in CLASSIFIERS}
+ONE_A_NETWORK = {task(full.partition(".")[0]).presets[full.partition(".")[2]].network: full for full in sorted(OWN)}
+
+
+def build(name: str, preset: str = "default") -> keras.Model:
     chosen, wanted = task(name), preset_of(task(name), preset)
     outputs = problem_of(chosen, chosen.classes or ("a", "b")).outputs
     return networks.build(wanted.network, chosen.image_shape, outputs, wanted.network_options)
 
 
+network = cache(build)
+
+
+def weights_of(model: keras.Model) -> list[int]:
+    """Parameters of each layer that has any, in the order of a summary."""
+    return [layer.count_params() for layer in model.layers if layer.count_params()]
+
+
 @pytest.mark.parametrize(
     ("name", "preset", "parameters"),
-    [("digits", "blog", 30_762), ("puzzle", "blog", 194_832), ("puzzle", "default", 157_382)],
+    [
+        ("cats_vs_dogs", "blog", 10_641_441),
+        ("cats_vs_dogs", "blog_dropout", 10_641_441),
+        ("digits", "blog", 30_762),
+        ("digits", "mnist_cnn", 493_130),
+        ("digits_parity", "blog", 115_131),
+        ("fashion", "blog", 333_526),
+        ("fashion", "mnist_cnn", 493_130),
+        ("puzzle", "blog", 194_832),
+        ("puzzle", "default", 157_382),
+        ("rock_paper_scissors", "blog", 30_819),
+    ],
 )
 def test_published_sizes(name, preset, parameters):
     assert network(name, preset).count_params() == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "layers"),
+    [
+        ("fashion", "blog", [320, 18_496, 313_700, 1_010]),
+        ("cats_vs_dogs", "blog", [448, 4_640, 18_496, 10_617_344, 513]),
+        ("cats_vs_dogs", "blog_dropout", [448, 4_640, 18_496, 10_617_344, 513]),
+    ],
+)
+def test_layers_are_of_the_sizes_that_the_tutorials_print(name, preset, layers):
+    assert weights_of(network(name, preset)) == layers
+
+
+def test_dropout_comes_after_the_first_and_the_last_pooling_of_the_second_network_for_cats():
+    kinds = [type(layer).__name__ for layer in network("cats_vs_dogs", "blog_dropout").layers]
+    assert [kinds[place - 1] for place, kind in enumerate(kinds) if kind == "Dropout"] == ["MaxPooling2D"] * 2
+    assert [kinds[:place].count("MaxPooling2D") for place, kind in enumerate(kinds) if kind == "Dropout"] == [1, 3]
+    assert "Dropout" not in [type(layer).__name__ for layer in network("cats_vs_dogs", "blog").layers]
+
+
+@pytest.mark.parametrize(("name", "unit"), [("cats_vs_dogs", 0), ("digits_parity", 10)])
+def test_one_output_unit_is_answered_beside_a_logit_of_zero(name, unit):
+    images = np.random.default_rng(0).integers(0, 256, (3, *task(name).image_shape), np.uint8)
+    logits = network(name, "blog")(tf.constant(images), training=False).numpy()
+    assert (logits[:, unit] == 0).all()
+    assert (logits[:, unit + 1] != 0).all()
+
+
+def test_the_tutorials_parity_is_linear_in_the_pixels():
+    model = network("digits_parity", "blog")
+    images = np.random.default_rng(0).integers(0, 100, (2, 28, 28, 1), np.uint8)
+    one, other, both = (
+        model(tf.constant(pixels), training=False).numpy()[0, 11]
+        for pixels in (images[:1], images[1:], images[:1] + images[1:])
+    )
+    assert both == pytest.approx(one + other, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("preset", sorted(OWN))
+def test_a_classifiers_preset_builds_for_every_classification_task(preset):
+    lender = task(preset.partition(".")[0])
+    shapes = {
+        (task(name).image_shape, problem_of(task(name), task(name).classes or tuple("ab")).outputs, name)
+        for name in CLASSIFIERS
+    }
+    for image_shape, outputs, name in sorted(shapes):
+        if lender.problem == "grouped" and task(name).problem == "classification":
+            with pytest.raises(ConfigurationError, match="trains grouped networks"):
+                preset_of(task(name), preset)
+            continue
+        borrowed = preset_of(task(name), preset)
+        model = networks.build(borrowed.network, image_shape, outputs, borrowed.network_options)
+        assert model.output_shape == (None, outputs)
+
+
+@pytest.mark.parametrize("preset", ONE_A_NETWORK.values(), ids=ONE_A_NETWORK)
+@settings(deadline=None, max_examples=5)
+@given(st.tuples(st.integers(1, 16), st.integers(1, 16), st.sampled_from([1, 3])), st.integers(3, 40))
+def test_a_network_is_built_for_small_images_or_refused_in_words(preset, image_shape, outputs):
+    lender, _, own = preset.partition(".")
+    wanted = preset_of(task(lender), own)
+    try:
+        model = networks.build(wanted.network, image_shape, outputs, wanted.network_options)
+    except ConfigurationError as error:
+        refusal = str(error)
+    else:
+        assert model.output_shape == (None, outputs)
+        return
+    assert f"network {wanted.network!r} cannot be built for images of" in refusal
 
 
 def test_the_network_for_digits_is_small():
@@ -50,6 +148,27 @@ def test_an_images_answer_does_not_depend_on_its_batch(name, preset):
     assert together == pytest.approx(alone, rel=1e-3, abs=1e-4 * float(np.abs(together).max()))
 
 
+@pytest.mark.parametrize("preset", sorted(OWN))
+def test_a_tasks_batch_is_augmented_and_moves_every_weight_of_its_networks(preset):
+    name, _, own = preset.partition(".")
+    chosen, wanted, model = task(name), preset_of(task(name), own), network(name, own)
+    problem = problem_of(chosen, chosen.classes or ("a", "b"))
+    random = np.random.default_rng(0)
+    batch = {
+        "image": tf.constant(random.integers(0, 256, (4, *chosen.image_shape), np.uint8)),
+        "label": tf.constant([0, 1, 1, 0], tf.int64),
+        "id": tf.range(4, dtype=tf.int64),
+    }
+    images, targets = problem.training_batch(batch, wanted.augmentation, 0, tf.constant(0, tf.int64))
+    assert images.dtype == tf.uint8
+    assert images.shape == batch["image"].shape
+    with tf.GradientTape() as tape:
+        losses = problem.loss(targets, model(images, training=True), wanted.label_smoothing)
+    assert losses.shape == (4,)
+    gradients = tape.gradient(losses, [weight.value for weight in model.trainable_variables])
+    assert all(gradient is not None and np.isfinite(gradient).all() for gradient in gradients)
+
+
 def test_no_network_has_a_softmax_of_its_own():
     for name, preset in PRESETS:
         logits = network(name, preset)(tf.zeros((1, *task(name).image_shape), tf.uint8), training=False).numpy()
@@ -60,14 +179,14 @@ def test_a_model_of_mixed_precision_still_answers_float32():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         for name, preset in PRESETS:
-            assert network(name, preset).outputs[0].dtype == "float32"
+            assert build(name, preset).outputs[0].dtype == "float32"
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
 
 @pytest.mark.parametrize("name", ["resnet", "networks", "__init__", "", "../lenet", "os"])
 def test_an_unknown_network_is_refused_with_the_known_ones(name):
-    with pytest.raises(ConfigurationError, match=r"network: found .*compact_cnn, lenet, seamnet, shuffle_finder"):
+    with pytest.raises(ConfigurationError, match=r"network: found .*compact_cnn, .*lenet, .*seamnet, "):
         networks.build(name, (28, 28, 1), 10, {})
 
 

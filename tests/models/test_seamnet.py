@@ -83,3 +83,37 @@ def test_a_saved_network_comes_back(network, images, tmp_path):
     network.save(tmp_path / "seamnet.keras")
     loaded = keras.models.load_model(tmp_path / "seamnet.keras")
     assert np.array_equal(loaded(images, training=False), network(images, training=False))
+
+
+@pytest.fixture(scope="module")
+def nine() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    model = seamnet.build((18, 18, 3), 9, strip=2, width=8, embed=8)
+    random = np.random.default_rng(0)
+    model.set_weights([np.abs(w) + random.uniform(0, 0.3, w.shape) for w in model.get_weights()])
+    return model
+
+
+def test_nine_tiles_are_scored_in_pairs(nine):
+    images = np.random.default_rng(2).integers(0, 256, (3, 18, 18, 3), np.uint8)
+    scores = nine(images, training=False).numpy()
+    assert scores.shape == (3, 3, 9, 9)
+    assert scores.dtype == np.float32
+    slots = np.random.default_rng(4).permutation(9)
+    moved = shuffle(tf.constant(images), tf.constant([slots] * 3, tf.int32), 3)
+    after = nine(moved, training=False).numpy()
+    unary, pairs = scores[:, :1][:, :, slots], scores[:, 1:][:, :, slots][:, :, :, slots]
+    tolerance = 1e-4 * float(np.abs(scores).max())
+    assert after == pytest.approx(np.concatenate([unary, pairs], axis=1), rel=1e-4, abs=tolerance)
+
+
+def test_a_pair_is_scored_by_its_own_two_tiles(nine):
+    image = np.random.default_rng(2).integers(0, 256, (1, 18, 18, 3), np.uint8)
+    changed = image.copy()
+    changed[:, 6:12, 6:12] ^= 255
+    differs = np.abs(nine(changed, training=False) - nine(image, training=False).numpy())[0] > 1e-3
+    assert not np.delete(differs[0], 4, axis=0).any()
+    assert not np.delete(np.delete(differs[1:], 4, axis=1), 4, axis=2).any()
+    assert differs[0, 4].any()
+    assert differs[1:, 4].any(axis=1).all()
+    assert differs[1:, :, 4].any(axis=1).all()

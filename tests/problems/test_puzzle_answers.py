@@ -7,14 +7,17 @@ from scipy import stats
 from scipy.special import softmax as scipy_softmax
 
 from nightshift.data.input import evaluation_batches
+from nightshift.errors import ConfigurationError
+from nightshift.problems import arrangements
 from nightshift.problems.puzzle import IN_ORDER, SHUFFLED, Puzzle
-from nightshift.problems.tiles import reassemble, shuffle
+from nightshift.problems.tiles import permutation_of, reassemble, shuffle
 from nightshift.tasks.base import Augmentation
 
 PUZZLE = Puzzle()
 ORDERS = PUZZLE.permutations
 EITHER = ((24,), (4, 4))
 """A logit a permutation, or a tile and slot."""
+NINE = Puzzle(3)
 
 
 @st.composite
@@ -166,3 +169,90 @@ def test_training_and_evaluation_do_not_share_permutations(textures):
     ids = np.array(list(frozen), np.int64)
     for epoch in (1, 2):
         assert (training_targets(ids, epoch) == np.array(list(frozen.values()))).mean() < 0.15
+
+
+def scores_that_want(orders: np.ndarray, strength: float) -> tf.Tensor:
+    """Scores of nine tiles, float32 [B, 3, 9, 9], whose best arrangement is given; slots are right, seams are not."""
+    random = np.random.default_rng(4)
+    scores = random.normal(size=(len(orders), 3, 9, 9)) * 0.01
+    scores[:, 0] += strength * np.eye(9)[orders]
+    return tf.constant(scores, tf.float32)
+
+
+def test_nine_tiles_are_put_back_in_order_through_their_scores():
+    random = np.random.default_rng(3)
+    images = random.integers(0, 256, (6, 12, 12, 3), np.uint8)
+    targets = tf.constant([0, 1, 40_320, 362_879, 5, 123_456])
+    orders = permutation_of(targets, 9)
+    shuffled = shuffle(tf.constant(images), orders, 3)
+    scores = scores_that_want(orders.numpy(), 20.0)
+    found = {name: tensor.numpy() for name, tensor in NINE.answers(shuffled, scores).items()}
+    assert np.array_equal(found["solved"], images)
+    assert np.array_equal(found["permutation"], orders)
+    assert found["probability"] == pytest.approx(1, abs=1e-5)
+    assert found["shuffled_probability"] == pytest.approx([0, 1, 1, 1, 1, 1], abs=1e-5)
+    assert NINE.score(targets, scores).numpy().tolist() == [1] * 6
+    assert NINE.score(targets[::-1], scores).numpy().tolist() == [0] * 6
+
+
+@settings(deadline=None, max_examples=4)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 3.0]))
+def test_the_answers_of_scores_are_those_of_the_listed_permutations(seed, scale):
+    """Scores that use slots alone: the permutation is an assignment, its probability a share of a permanent."""
+    random = np.random.default_rng(seed)
+    unary = (random.normal(size=(2, 9, 9)) * scale).astype(np.float32)
+    scores = tf.constant(np.stack([unary, np.zeros_like(unary), np.zeros_like(unary)], axis=1))
+    found = {n: t.numpy() for n, t in NINE.answers(tf.zeros((2, 9, 9, 3), tf.uint8), scores).items()}
+    for image in range(2):
+        listed = scipy_softmax(unary[image].astype(np.float64)[np.arange(9), NINE.permutations].sum(axis=1))
+        assert found["permutation"][image].tolist() == NINE.permutations[listed.argmax()].tolist()
+        assert found["probability"][image] == pytest.approx(listed.max(), rel=1e-3, abs=1e-6)
+        assert found["shuffled_probability"][image] == pytest.approx(1 - listed[0], abs=1e-5)
+    for axis in (1, 2):
+        assert found["position_probabilities"].sum(axis=axis) == pytest.approx(1, abs=1e-5)
+
+
+def test_no_image_is_answered_by_nothing():
+    found = NINE.answers(tf.zeros((0, 9, 9, 3), tf.uint8), tf.zeros((0, 3, 9, 9)))
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    assert shapes == {
+        "permutation": (0, 9),
+        "solved": (0, 9, 9, 3),
+        "probability": (0,),
+        "shuffled_probability": (0,),
+        "position_probabilities": (0, 9, 9),
+    }
+
+
+def test_the_loss_of_scores_is_lowest_at_the_truth():
+    truth, others = 31_415, [0, 7, 31_414, 31_416, 362_879]
+    scores = scores_that_want(NINE.permutations[[truth]], 2.0)
+    losses = [float(NINE.loss(tf.constant([target]), scores, 0.0)[0]) for target in (truth, *others)]
+    assert losses[0] == min(losses)
+    assert losses[0] > 0
+    chance = NINE.loss(tf.constant([truth]), tf.zeros((1, 3, 9, 9)), 0.0)
+    assert float(chance[0]) == pytest.approx(np.log(362_880), rel=1e-6)
+
+
+def test_descending_the_loss_of_scores_leads_to_the_truth():
+    targets = tf.constant([200_000, 3])
+    scores = tf.Variable(tf.random.stateless_normal((2, 3, 9, 9), (1, 2)))
+    for _ in range(20):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(NINE.loss(targets, scores, 0.0))
+        scores.assign_sub(tape.gradient(loss, scores))
+    assert NINE.score(targets, scores).numpy().tolist() == [1, 1]
+
+
+def test_smoothing_gives_every_arrangement_its_share():
+    scores = tf.random.stateless_normal((2, 3, 9, 9), (5, 6))
+    targets = tf.constant([10, 20])
+    sharp = NINE.loss(targets, scores, 0.0).numpy()
+    even = (arrangements.log_partition(scores) - arrangements.mean_logit(scores)).numpy()
+    assert NINE.loss(targets, scores, 0.1).numpy() == pytest.approx(0.9 * sharp + 0.1 * even, rel=1e-5)
+
+
+@pytest.mark.parametrize("grid", [0, 4])
+def test_a_grid_of_too_many_tiles_is_refused(grid):
+    with pytest.raises(ConfigurationError, match=f"grid: found {grid}, expected 1 to 3"):
+        Puzzle(grid)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nightshift.problems.tiles import permutations, reassemble, shuffle
+from nightshift.problems.tiles import permutation_of, permutations, reassemble, shuffle
 from nightshift.serving.pictures import rearrange
 
 DTYPES = ("uint8", "int32", "int64", "float16", "float32", "float64")
@@ -77,3 +77,11 @@ def test_permutations_are_all_of_them_in_lexicographic_order(count):
     assert permutations(count).tolist() == [list(order) for order in itertools.permutations(range(count))]
     assert permutations(count)[0].tolist() == list(range(count))
     assert permutations(count).dtype == np.int32
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
+def test_a_permutation_is_found_by_its_index_without_the_table(count):
+    table = permutations(count)
+    found = permutation_of(tf.range(len(table)), count)
+    assert found.dtype == tf.int32
+    assert np.array_equal(found, table)
