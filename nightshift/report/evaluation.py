@@ -7,11 +7,14 @@ import numpy as np
 
 from nightshift.report import formats
 from nightshift.report.comparison import decision_in_words, metric_rows
+from nightshift.report.convolution import convolution_view
 from nightshift.report.folder import StepFolder
 from nightshift.report.gallery import answer_cards, puzzle_cards
 from nightshift.report.images import heat_map
 from nightshift.report.judged import Curve, Evaluation
 from nightshift.report.plots import roc
+from nightshift.report.questions import question_rows
+from nightshift.report.seams import DOUBTFUL, FITS
 
 MOST_CELLS = 20
 MOST_CLASSES = 60
@@ -26,6 +29,7 @@ def evaluation_view(folder: StepFolder) -> dict[str, Any]:
         return {"evaluation": None, "metrics": []}
     puzzle = evaluation.problem == "puzzle"
     areas = {curve.positive: curve.auc for curve in evaluation.roc}
+    questions = question_rows(evaluation.metrics)
     return {
         "evaluation": evaluation,
         "decision": decision_in_words(evaluation.decision),
@@ -34,11 +38,16 @@ def evaluation_view(folder: StepFolder) -> dict[str, Any]:
         "per_class": [(row, areas.get(row.name)) for row in evaluation.per_class[:MOST_CLASSES]],
         "classes_left_out": max(0, len(evaluation.per_class) - MOST_CLASSES),
         "roc": _roc(evaluation.roc),
+        "questions": questions,
         "puzzle": puzzle,
+        "seam_scores": (formats.plain(FITS), formats.plain(DOUBTFUL)),
         "galleries": {
-            side: puzzle_cards(folder, side) if puzzle else answer_cards(folder, side, evaluation.classes)
+            side: puzzle_cards(folder, side)
+            if puzzle
+            else answer_cards(folder, side, evaluation.classes, [row.question for row in questions])
             for side in ("wrong", "right")
         },
+        "convolution": convolution_view(folder),
     }
 
 

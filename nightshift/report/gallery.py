@@ -1,6 +1,7 @@
 """Answers shown with their images: of classifiers with probabilities, of puzzle solvers with what they put together."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,28 +10,48 @@ from numpy.typing import NDArray
 from nightshift.report.dataset import class_name
 from nightshift.report.folder import StepFolder
 from nightshift.report.images import data_uri
+from nightshift.report.seams import Seam, seams
 
 MOST = {"wrong": 40, "right": 12}
 MOST_BARS = 5
 
 
-def answer_cards(folder: StepFolder, side: str, classes: list[str]) -> list[dict[str, Any]]:
-    """Cards of a classifier's `wrong` or `right` answers, in the order of the file: wrong ones by falling loss."""
+def answer_cards(
+    folder: StepFolder, side: str, classes: list[str], questions: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Cards of a classifier's `wrong` or `right` answers, in the order of the file: wrong ones by falling loss.
+
+    For a question Q the file may hold SIDE_Q_label, what the network answers, and SIDE_Q_of_class, what its class
+    implies, and SIDE_Q_truth: texts, one a card.
+    """
     names = [f"{side}_{part}" for part in ("images", "labels", "answers", "probabilities", "losses")]
     arrays = folder.arrays("gallery.npz", *names)
     if not arrays:
         return []
     images, labels, answers, probabilities, losses = (arrays[name][: MOST[side]] for name in names)
+    asked = {question: _said(folder, side, question) for question in questions}
     return [
         {
+            "questions": [(name, *said[place]) for name, said in asked.items() if place < len(said)],
             "image": data_uri(image),
             "truth": class_name(classes, int(truth)),
             "answer": class_name(classes, int(answer)),
             "loss": float(loss),
             "bars": _bars(row, int(truth), int(answer), classes),
         }
-        for image, truth, answer, row, loss in zip(images, labels, answers, probabilities, losses, strict=False)
+        for place, (image, truth, answer, row, loss) in enumerate(
+            zip(images, labels, answers, probabilities, losses, strict=False)
+        )
     ]
+
+
+def _said(folder: StepFolder, side: str, question: str) -> list[tuple[str, str, str]]:
+    """The truth, the network's own answer and that of its class to a question, a card each; none if missing."""
+    names = [f"{side}_{question}_{part}" for part in ("truth", "label", "of_class")]
+    arrays = folder.arrays("gallery.npz", *names)
+    if not arrays:
+        return []
+    return list(zip(*(arrays[name].astype(str).tolist() for name in names), strict=False))
 
 
 def _bars(probabilities: NDArray[Any], truth: int, answer: int, classes: list[str]) -> list[dict[str, str | float]]:
@@ -62,6 +83,10 @@ def puzzle_cards(folder: StepFolder, side: str) -> list[dict[str, Any]]:
             "solved": data_uri(after),
             "original": data_uri(truth),
             "grid": math.isqrt(len(permutation)),
+            "seams": {
+                name: _seams(picture, math.isqrt(len(permutation)))
+                for name, picture in (("shuffled", before), ("solved", after))
+            },
             "tiles": _tiles(after, truth, math.isqrt(len(permutation))),
             "probability": float(probability),
         }
@@ -69,6 +94,12 @@ def puzzle_cards(folder: StepFolder, side: str) -> list[dict[str, Any]]:
             shuffled, solved, original, permutations, probabilities, strict=False
         )
     ]
+
+
+def _seams(picture: NDArray[Any], grid: int) -> dict[str, Any]:
+    """The seams of a picture and how many of them continue what is on both sides."""
+    found: list[Seam] = seams(picture, grid)
+    return {"all": found, "fit": sum(seam.kind == "fits" for seam in found)}
 
 
 def _tiles(solved: NDArray[Any], original: NDArray[Any], grid: int) -> list[bool]:

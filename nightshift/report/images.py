@@ -10,24 +10,24 @@ from PIL import Image
 
 # A report shows up to some 200 images and is to stay near 2 MB; base64 adds a third.
 MOST_BYTES = 7_000
-SMALLER_SIDES = (128, 96, 64, 48, 32)
+SMALLER_SIDES = (128, 96, 64, 48, 32, 16)
 
 
-def data_uri(image: NDArray[Any]) -> str:
-    """A uint8 image [H, W], [H, W, 1] or [H, W, 3] as a data URI of at most MOST_BYTES before base64.
+def data_uri(image: NDArray[Any], most_bytes: int = MOST_BYTES) -> str:
+    """A uint8 image [H, W], [H, W, 1] or [H, W, 3] as a data URI of at most `most_bytes` before base64.
 
     Every pixel as it is, in PNG, if that is small enough; else JPEG, reduced until it is.
     """
     picture = Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
-    if image.shape[0] * image.shape[1] <= 64 * MOST_BYTES:  # more pixels never fit: spare the attempt
+    if image.shape[0] * image.shape[1] <= 64 * most_bytes:  # more pixels never fit: spare the attempt
         content = _encoded(picture, "PNG", optimize=True)
-        if len(content) <= MOST_BYTES:
+        if len(content) <= most_bytes:
             return _uri("png", content)
     for side in SMALLER_SIDES:
         smaller = picture.copy()
         smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
         content = _encoded(smaller, "JPEG", quality=85)
-        if len(content) <= MOST_BYTES:
+        if len(content) <= most_bytes:
             break
     return _uri("jpeg", content)
 

@@ -37,14 +37,24 @@ class Curve(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """A candidate judged on the test split; rows of the confusion matrix are the truth, columns the answer."""
+    """A candidate judged on the test split; rows of the confusion matrix are the truth, columns the answer.
+
+    Attributes:
+        translations: language (ISO 639-1) -> names of the classes in it, in their order.
+    """
 
     problem: str
     count: int
     classes: list[str]
+    translations: dict[str, list[str]] = {}
     metrics: dict[str, float]
     serving: Serving | None
     decision: Decision
     confusion_matrix: list[list[int]] | None
     per_class: list[ClassFigures]
     roc: list[Curve]
+
+    def translated(self, name: str) -> list[tuple[str, str]]:
+        """A class's name in other languages: (language, name) each."""
+        place = self.classes.index(name) if name in self.classes else len(self.classes)
+        return [(language, names[place]) for language, names in self.translations.items() if place < len(names)]

@@ -13,12 +13,14 @@ from nightshift.report.comparison import comparison_markdown
 from nightshift.report.dataset import dataset_view
 from nightshift.report.evaluation import evaluation_view
 from nightshift.report.folder import StepFolder
+from nightshift.report.folders import step_folders
+from nightshift.report.sweep import sweep_view
 from nightshift.report.timeline import timeline_of
 from nightshift.report.training import training_view
 from nightshift.report.verdict import failure_of, verdict_of
-from nightshift.workspace import STEPS, Run
+from nightshift.workspace import Run
 
-__all__ = ["comparison_markdown", "dataset_page", "evaluation_page", "run_page", "training_page"]
+__all__ = ["comparison_markdown", "dataset_page", "evaluation_page", "run_page", "sweep_page", "training_page"]
 
 EXPORT_FACTS = {"saved_model": "SavedModel", "signatures": "signatures"}
 
@@ -41,11 +43,18 @@ def evaluation_page(step_path: Path) -> str:
     return _step_page("Evaluation", "evaluation.html", folder, evaluation_view(folder))
 
 
+def sweep_page(run: Run) -> str:
+    """The trials of a sweep, compared: the page of choose_settings."""
+    folders = step_folders(run)
+    return _step_page("Sweep", "sweep.html", folders["choose_settings"], sweep_view(run, folders) or {})
+
+
 def run_page(run: Run) -> str:
     """The report of a run, complete or not: its outcome first, then when, what, on what data, and how well."""
-    folders = {step: StepFolder(run.path / step) for step in STEPS}
+    folders = step_folders(run)
     views = {
         "dataset": dataset_view(folders["prepare_data"]),
+        "sweep": sweep_view(run, folders),
         "training": training_view(folders["train"]),
         "evaluation": evaluation_view(folders["evaluate"]),
         "release": _release_view(folders["export"], folders["deploy"]),

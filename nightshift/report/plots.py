@@ -108,6 +108,31 @@ def roc(plain: Sequence[tuple[Series, Series]], marked: Sequence[tuple[Series, S
     return picture[0]
 
 
+def scores_by_value(values: Sequence[bool | float | str], scores: Sequence[float], label: str) -> Markup:
+    """Scores over the values of a setting, the first one marked as the best.
+
+    Numbers stand at their places, in their logarithm where they span a decade; other values side by side.
+    """
+    numbers = [value for value in values if type(value) in (int, float)]
+    words = [] if len(numbers) == len(values) else sorted({str(value) for value in values})
+    places = [float(words.index(str(value)) if words else value) for value in values]
+    with _drawing(label, (3.4, 2.3)) as (axes, picture):
+        axes.scatter(places[1:], scores[1:], s=22, color=SERIES[0], alpha=0.55, linewidths=0)
+        axes.scatter(places[:1], scores[:1], s=48, color=SERIES[1], linewidths=0, zorder=3)
+        if words:
+            axes.set_xlim(-0.5, len(words) - 0.5)
+            axes.set_xticks(range(len(words)), words)
+        elif 0 < 10 * min(places) <= max(places):
+            axes.set_xscale("log")
+        elif len(set(places)) <= 6:
+            axes.set_xticks(sorted(set(places)), [f"{place:g}" for place in sorted(set(places))])
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=all(type(value) is int for value in values)))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.margins(x=0.08, y=0.12)
+    return picture[0]
+
+
 @contextmanager
 def _drawing(description: str, inches: tuple[float, float]) -> Iterator[tuple[Axes, list[Markup]]]:
     """Axes to draw on; the list holds the SVG once the block is done."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from nightshift.report.folder import StepFolder
 from nightshift.report.judged import Evaluation
-from nightshift.report.verdict import WORKING_STEPS, in_short
+from nightshift.report.verdict import in_short, working_steps
+from nightshift.sweep.trials import CHOICE, PLANNED
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Timeline:
 
 def timeline_of(folders: Mapping[str, StepFolder]) -> Timeline:
     """The timeline of a run from the folders of its steps, by name."""
-    statuses = {step: folders[step].status for step in WORKING_STEPS}
+    statuses = {step: folders[step].status for step in working_steps(folders)}
     spans = {step: _span(status) for step, status in statuses.items() if "started" in status}
     first = min((begin for begin, _ in spans.values()), default=0.0)
     whole = max((end for _, end in spans.values()), default=0.0) - first
@@ -68,7 +69,8 @@ def _absence(folders: Mapping[str, StepFolder]) -> str:
     """Why a step has not begun, as far as the others tell."""
     evaluation = folders["evaluate"].described("evaluation.json", Evaluation)
     refused = evaluation is not None and not evaluation.decision.blessed
-    if folders["prepare_data"].figures.get("train") is False or refused:
+    decided = [folders[step].figures.get("train") for step in (PLANNED, CHOICE) if step in folders]
+    if False in decided or refused:
         return "not needed"
     return "not begun"
 

@@ -8,6 +8,7 @@ import numpy as np
 from nightshift.report import formats, plots
 from nightshift.report.folder import StepFolder
 from nightshift.report.images import data_uri
+from nightshift.report.network import network_view
 from nightshift.report.plots import Series
 
 MOST_IMAGES = 5
@@ -27,6 +28,7 @@ def training_view(folder: StepFolder) -> dict[str, Any]:
         "facts": formats.facts(folder.figures, FACTS),
         "plots": _plots(folder),
         "best_epoch": folder.figures.get("best_epoch"),
+        "network": network_view(folder),
         "augmentation": [data_uri(image) for image in changed["images"][:MOST_IMAGES]] if changed else [],
     }
 

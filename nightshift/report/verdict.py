@@ -7,13 +7,12 @@ from typing import Literal
 from nightshift.report.comparison import decision_in_words
 from nightshift.report.folder import StepFolder
 from nightshift.report.judged import Evaluation
-from nightshift.workspace import STEPS
+from nightshift.sweep.trials import CHOICE
 
 NO_RECORD = (
     "The step that failed left no record: its Pod never ran (image, node, volume), or ran out of time. "
     "The run's page in the Kubeflow UI names the step; `kubectl describe pod` says what held it up."
 )
-WORKING_STEPS = tuple(step for step in STEPS if step != "report")
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,11 @@ class Verdict:
     standing: str = ""
 
 
+def working_steps(folders: Mapping[str, StepFolder]) -> list[str]:
+    """The names of all steps but the report."""
+    return [step for step in folders if step != "report"]
+
+
 def failure_of(folder: StepFolder, standing: str = "") -> Verdict:
     """The verdict on a step that failed."""
     return Verdict("failed", f"Failed at {folder.name}", *in_short(folder.error), standing)
@@ -47,11 +51,11 @@ def verdict_of(folders: Mapping[str, StepFolder]) -> Verdict:
     """
     version = folders["prepare_data"].figures.get("serving_version") or 0
     standing = f"Version {version} goes on serving." if version else ""
-    for step in WORKING_STEPS:
+    for step in working_steps(folders):
         if folders[step].state == "failed":
             # Only deploy touches what serves, and its error says what that has come to.
             return failure_of(folders[step], "" if step == "deploy" else standing)
-    for step in WORKING_STEPS:
+    for step in working_steps(folders):
         if folders[step].state == "running":
             return _unfinished(folders[step], begun_reporting=bool(folders["report"].state))
     return _outcome(folders, version, standing)
@@ -78,6 +82,7 @@ def _unfinished(folder: StepFolder, *, begun_reporting: bool) -> Verdict:
 def _outcome(folders: Mapping[str, StepFolder], version: int, standing: str) -> Verdict:
     """What came of a run in which no step failed; `version` served when it began, 0 for none."""
     prepared, deployed = folders["prepare_data"].figures, folders["deploy"].figures
+    chosen = folders[CHOICE].figures if CHOICE in folders else {}
     if deployed.get("released"):
         return Verdict("good", f"Released version {deployed.get('version')}", str(deployed.get("reason", "")))
     if folders["deploy"].state:
@@ -85,9 +90,10 @@ def _outcome(folders: Mapping[str, StepFolder], version: int, standing: str) -> 
     evaluation = folders["evaluate"].described("evaluation.json", Evaluation)
     if evaluation and not evaluation.decision.blessed:
         return Verdict("kept", _kept(version), decision_in_words(evaluation.decision)[1])
-    if prepared.get("train") is False:
-        return Verdict("good", f"Nothing to do: version {version} serves", str(prepared.get("reason", "")))
-    finished = [step for step in WORKING_STEPS if folders[step].state]
+    decided = next((figures for figures in (prepared, chosen) if figures.get("train") is False), None)
+    if decided:
+        return Verdict("good", f"Nothing to do: version {version} serves", str(decided.get("reason", "")))
+    finished = [step for step in working_steps(folders) if folders[step].state]
     if folders["report"].figures.get("run_failed"):
         begun = f"Failed after {finished[-1]}" if finished else "Failed at its start"
         return Verdict("failed", begun, NO_RECORD, standing=standing)

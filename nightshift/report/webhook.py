@@ -17,10 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from nightshift.errors import ConfigurationError, NightshiftError
 from nightshift.report import formats
-from nightshift.report.folder import StepFolder
+from nightshift.report.folders import step_folders
 from nightshift.report.judged import Evaluation
 from nightshift.report.verdict import verdict_of
-from nightshift.workspace import STEPS, Run
+from nightshift.workspace import Run
 
 ADDRESS, UI = "NIGHTSHIFT_WEBHOOK", "NIGHTSHIFT_UI"
 SECONDS = 10.0
@@ -64,7 +64,7 @@ def post(run: Run) -> str:
 
 def message(run: Run) -> str:
     """The outcome, why, the figures and where more is: plain text, a thing a line."""
-    folders = {step: StepFolder(run.path / step) for step in STEPS}
+    folders = step_folders(run)
     verdict = verdict_of(folders)
     prepared = folders["prepare_data"].figures
     judged = folders["evaluate"].described("evaluation.json", Evaluation)

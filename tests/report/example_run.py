@@ -85,6 +85,45 @@ def write_prepare_data(step: Path, classes: list[str], shape: tuple[int, int, in
     np.savez(step / "sample.npz", images=images(40, shape), labels=np.arange(40) % len(classes))
 
 
+def layer(kind: str, inputs: list[int], shape: list[int | None], parameters: int = 0, **changes: Any) -> dict[str, Any]:
+    """A row of architecture.json."""
+    row = {"name": kind.lower(), "type": kind, "settings": {}, "output_shape": shape, "parameters": parameters}
+    return row | {"inputs": inputs, "again": False, "output": False} | changes
+
+
+def architecture_json() -> dict[str, Any]:
+    """A network of two branches and one output."""
+    window = {"kernel_size": "3\u00d73", "filters": "8"}
+    layers = [
+        layer("InputLayer", [], [28, 28, 1]),
+        layer("Conv2D", [0], [28, 28, 8], 80, settings=window),
+        layer("ReLU", [1], [28, 28, 8]),
+        layer("GlobalAveragePooling2D", [2], [8]),
+        layer("GlobalMaxPooling2D", [2], [8]),
+        layer("Concatenate", [3, 4], [16]),
+        layer("Dense", [5], [3], 51, output=True, name="<b>species</b>"),
+    ]
+    return {"name": "<i>net</i>", "parameters": 131, "layers": layers, "left_out": 0}
+
+
+def write_first_convolution(step: Path, shape: tuple[int, int, int], filters: int = 64) -> None:
+    facts = {
+        "layer": "conv2d",
+        "filters": 2 * filters,
+        "kernel": [3, 3],
+        "strides": [1, 1],
+        "padding": "same",
+        "input": shape[:2],
+        "output": shape[:2],
+        "then": ["ReLU"],
+        "tiles": 1,
+    }
+    (step / "first_convolution.json").write_text(json.dumps(facts))
+    maps = images(filters, (64, 64, 1))[..., 0]
+    arrays = {"image": images(1, shape)[0], "kernels": images(filters, (3, 3, shape[2])), "maps": maps}
+    np.savez(step / "first_convolution.npz", **arrays)
+
+
 def write_train(step: Path, shape: tuple[int, int, int], epochs: int = 12) -> None:
     figures = {
         "network": "compact_cnn",
@@ -110,6 +149,7 @@ def write_train(step: Path, shape: tuple[int, int, int], epochs: int = 12) -> No
             figures_of_epoch = (2 * falling, 1 - falling, 0.1 + 2 * falling, 0.98 - falling, rate, 26.0, 50.0)
             writer.writerow((epoch, *figures_of_epoch))
     np.savez(step / "augmentation.npz", images=images(5, shape))
+    (step / "architecture.json").write_text(json.dumps(architecture_json()))
 
 
 def evaluation_json(classes: list[str], *, blessed: bool = True) -> dict[str, Any]:
@@ -163,6 +203,22 @@ def write_evaluate(
             f"{side}_losses": -np.log(probabilities[np.arange(count), truth]),
         }
     np.savez(step / "gallery.npz", **gallery)
+    write_first_convolution(step, shape)
+
+
+def write_grouped_evaluation(step: Path) -> None:
+    """Digits and their parity: every wrong answer says `even` where its class implies `odd`, which is right."""
+    digits = [str(digit) for digit in range(10)]
+    write_evaluate(step, digits, (28, 28, 1), wrong=6)
+    figures = {"accuracy": 0.99, "parity_accuracy": 0.91, "parity_of_class_accuracy": 0.97, "parity_agreement": 0.93}
+    (step / "evaluation.json").write_text(
+        json.dumps(evaluation_json(digits) | {"problem": "grouped", "metrics": figures})
+    )
+    with np.load(step / "gallery.npz") as gallery:
+        arrays = dict(gallery)
+    for part, word in (("truth", "odd"), ("label", "even"), ("of_class", "odd")):
+        arrays[f"wrong_parity_{part}"] = np.array([word] * 6)
+    np.savez(step / "gallery.npz", **arrays)
 
 
 def write_puzzle_evaluation(step: Path, original: NDArray[np.uint8]) -> None:

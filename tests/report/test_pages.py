@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -9,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_run import CLASSES, STARTED, evaluation_json, images, write_evaluate, write_puzzle_evaluation, write_run
+from example_run import (
+    CLASSES,
+    STARTED,
+    evaluation_json,
+    images,
+    write_evaluate,
+    write_grouped_evaluation,
+    write_puzzle_evaluation,
+    write_run,
+)
 from example_run import write_status as status
 
 from nightshift.report.pages import dataset_page, evaluation_page, run_page, training_page
@@ -80,8 +90,8 @@ def test_the_report_of_a_released_version_shows_every_part(run: Run) -> None:
     assert title(page) == "Released version 20260728010203"
     for part in ("Steps", "Data", "Training", "Evaluation", "Release", "Model card", "개구리", "cat/broken.png"):
         assert part in text
-    assert page.count("<svg") == 1 + 3 + 2
-    assert page.count("<img") == 40 + 5 + 40 + 12
+    assert page.count("<svg") == 1 + 1 + 3 + 2
+    assert page.count("<img") == 40 + 5 + 40 + 12 + 7 + 2 * 64
 
 
 @pytest.mark.parametrize("step", STEP_PAGES)
@@ -244,7 +254,7 @@ def test_a_training_that_diverged_is_drawn(run: Run) -> None:
     rows = ["epoch,loss,accuracy,validation_loss,validation_accuracy,learning_rate"]
     rows += [f"{epoch},nan,,inf,0.1,0.001" for epoch in (1, 2, 3)]
     (run.path / "train" / "history.csv").write_text("\n".join(rows))
-    assert training_page(run.path / "train").count("<svg") == 3
+    assert training_page(run.path / "train").count("<svg") == 1 + 3
 
 
 def test_wrong_answers_keep_the_order_of_the_file_and_show_truth_and_answer(run: Run) -> None:
@@ -280,6 +290,89 @@ def test_equal_tiles_stand_for_each_other(run: Run) -> None:
     assert 'class="wrong"' not in evaluation_page(run.path / "evaluate")
 
 
+def three_by_three(count: int, side: int = 60) -> dict[str, np.ndarray]:
+    """Puzzles of nine tiles whose first row of tiles is shuffled, put together again."""
+    slopes = 60 + 2 * np.arange(side, dtype=np.uint8)[:, None] + np.arange(side, dtype=np.uint8)[:, None, None]
+    originals = images(count, (side, side, 3)) // 64 + slopes
+    shuffled = originals.copy()
+    shuffled[:, : side // 3] = np.roll(originals[:, : side // 3], side // 3, axis=2)
+    return {
+        "right_shuffled": shuffled,
+        "right_solved": originals,
+        "right_original": originals,
+        "right_permutation": np.tile(np.arange(9), (count, 1)),
+        "right_probability": np.full(count, 0.9, np.float32),
+    }
+
+
+def test_puzzles_of_any_grid_have_a_line_a_seam_with_its_score(run: Run) -> None:
+    write_puzzle_evaluation(run.path / "evaluate", images(1, (32, 32, 3)))
+    np.savez(run.path / "evaluate" / "gallery.npz", allow_pickle=False, **three_by_three(2))
+    page = evaluation_page(run.path / "evaluate")
+    assert "Wrong answers" not in read(page).text
+    lines = re.findall(r'<path class="(fits|doubtful|breaks)" d="M\d \dL\d \d"><title>\d+\.\d</title>', page)
+    assert len(lines) == 2 * 2 * 12
+    assert page.count('aria-label="12 of 12 seams fit"') == 2
+    assert "Gallagher, CVPR 2012" in page
+
+
+def test_questions_that_the_class_decides_are_compared(run: Run) -> None:
+    write_grouped_evaluation(run.path / "evaluate")
+    page = evaluation_page(run.path / "evaluate")
+    text = read(page).text
+    assert re.search(r"parity\s*0\.9100\s*0\.9700\s*0\.9300", text)
+    assert len(re.findall(r"parity:\s*even\s*by its class\s*odd", text)) == 6
+
+
+def test_questions_without_pictures_of_their_own_still_have_figures(run: Run) -> None:
+    write_grouped_evaluation(run.path / "evaluate")
+    write_evaluate_gallery = run.path / "evaluate" / "gallery.npz"
+    with np.load(write_evaluate_gallery) as gallery:
+        plain = {name: gallery[name] for name in gallery.files if "parity" not in name}
+    np.savez(write_evaluate_gallery, allow_pickle=False, **plain)
+    text = read(evaluation_page(run.path / "evaluate")).text
+    assert "both say the same" in text
+    assert "by its class" not in text
+    assert "Damaged" not in text
+
+
+def test_names_of_classes_stand_beside_those_in_other_languages(run: Run) -> None:
+    translations = {"ko": ["고양이", "<b>개</b>", "프로그"], "de": ["Katze"]}
+    content = evaluation_json(CLASSES) | {"translations": translations}
+    (run.path / "evaluate" / "evaluation.json").write_text(json.dumps(content))
+    page = evaluation_page(run.path / "evaluate")
+    assert '<td>cat <span class="translated" lang="ko">· 고양이</span> <span class="translated" lang="de">' in page
+    assert '<td>dog <span class="translated" lang="ko">· &lt;b&gt;개&lt;/b&gt;</span></td>' in page
+    assert re.search(r'<b class="truth" title="truth">cat <span class="translated" lang="ko">· 고양이', page)
+
+
+def test_the_first_convolution_is_shown_beside_classical_kernels(run: Run) -> None:
+    page = evaluation_page(run.path / "evaluate")
+    text = read(page).text
+    assert page.count('alt="map of filter') == page.count('alt="kernel of filter') == 64
+    assert "128 filters of 3\u00d73, padding same, stride 1: 28\u00d728 into 28\u00d728." in text
+    assert "The first 64 are shown." in text
+    assert "makes 28\u00d728 pixels into 26\u00d726" in text
+    for name in ("vertical edges", "Gaussian blur", "sharpen", "outline (Laplacian)"):
+        assert f'alt="the image under the kernel: {name}"' in page
+
+
+@pytest.mark.parametrize("missing", ["train/architecture.json", "evaluate/first_convolution.json"])
+def test_a_model_that_was_not_trained_here_has_a_page_without_pictures_of_its_network(run: Run, missing: str) -> None:
+    (run.path / missing).unlink()
+    text = read(run_page(run)).text
+    assert "Damaged" not in text
+    assert ("All layers" in text) == (missing != "train/architecture.json")
+    assert ("Classical kernels" in text) == (missing != "evaluate/first_convolution.json")
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it(run: Run) -> None:
+    page = training_page(run.path / "train") + evaluation_page(run.path / "evaluate")
+    assert 'alt=""' not in page
+    assert page.count("<img") == len(re.findall(r'<img [^>]*alt="[^"]+"', page))
+    assert page.count("<svg") == len(re.findall(r'<svg [^>]*aria-label="[^"]+"', page))
+
+
 def test_many_classes_become_a_picture_and_lists_that_end(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [f"class {label}" for label in range(300)])
     page = run_page(run)
@@ -304,8 +397,6 @@ def test_the_same_run_gives_the_same_page(run: Run) -> None:
 
 
 def test_no_serving_model_leaves_its_columns_out(run: Run) -> None:
-    import json
-
     evaluation = evaluation_json(CLASSES) | {"serving": None}
     (run.path / "evaluate" / "evaluation.json").write_text(json.dumps(evaluation))
     text = read(evaluation_page(run.path / "evaluate")).text
