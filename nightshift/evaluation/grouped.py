@@ -55,7 +55,7 @@ class GroupedJudge(ClassificationJudge):
         return losses
 
     def columns(self, batch: Answered) -> dict[str, np.ndarray]:
-        """For every question Q, as texts [B]: Q_truth; Q_label, what the network says; Q_of_class, what its class implies."""
+        """For every question Q, texts [B]: Q_truth; Q_label, the answer given; Q_of_class, what its class implies."""
         kept: dict[str, np.ndarray] = {}
         for question in self.answers_of:
             said = {part: batch.answers[f"{question}_{part}"] for part in ("label", "of_class")}
