@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from nightshift import __version__
+from nightshift.cli_detect import detect
 from nightshift.cli_serving import json_option, releases, rollback, status
 from nightshift.cli_steps import step
-from nightshift.errors import ConfigurationError, ServingError
+from nightshift.errors import ConfigurationError, DataError
 from nightshift.options import Commands, server_option, store_of, workspace_option
 
 
@@ -35,24 +36,25 @@ timeout_option = click.option(
 @timeout_option
 @json_option
 def predict(model: str, images: tuple[Path, ...], server: str, timeout: float, as_json: bool) -> None:
-    """Ask a classifier which class each picture (JPEG or PNG) shows."""
-    from nightshift.serving.ask import classify
-    from nightshift.serving.client import Client, ServerRefusedError
-    from nightshift.serving.pictures import read_file
+    """Ask a classifier which class each picture (JPEG or PNG) shows; those refused are told on standard error."""
+    from nightshift.serving.ask import PictureRefusedError, classify_file
+    from nightshift.serving.client import Client
 
-    files = [read_file(path) for path in images]
+    refused = False
     with Client(server, timeout=timeout) as client:
-        for path, content in zip(images, files, strict=True):
+        for path in images:
             try:
-                answer = classify(client, model, [content])[0]
-            except ServerRefusedError as refusal:
-                # Below the first line TensorFlow tells where in its graph that was.
-                said = str(refusal).splitlines()[0]
-                raise ServingError(said if "label" in said else f"{path}: {said}") from refusal
+                answer = classify_file(client, model, path)
+            except (DataError, PictureRefusedError) as error:
+                refused = True
+                click.echo(f"Error: {error}", err=True)
+                continue
             if as_json:
-                click.echo(json.dumps({"image": str(path)} | vars(answer), ensure_ascii=False))
+                click.echo(json.dumps({"image": str(path)} | answer.facts(), ensure_ascii=False))
             else:
-                click.echo(f"{path}: {answer.label} ({answer.probability:.1%}, {model} version {answer.version})")
+                click.echo(f"{path}: {answer.in_words()}; {model} version {answer.version}")
+    if refused:
+        sys.exit(1)
 
 
 @main.command()
@@ -149,7 +151,7 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)
 
 
-for command in (releases, rollback, status, step):
+for command in (detect, releases, rollback, status, step):
     main.add_command(command)
 
 if __name__ == "__main__":

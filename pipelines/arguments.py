@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from nightshift.errors import ConfigurationError
 from nightshift.serving.kubernetes.names import Names
 from nightshift.settings import address, namespace
-from nightshift.tasks.registry import preset_of
+from nightshift.tasks.registry import preset_of, source_of
 from nightshift.tasks.registry import task as task_of
 from pipelines.pods import Count, Cpu, Memory, NodeSelector, Tolerations
 
@@ -63,9 +63,11 @@ class Arguments(BaseModel):
         """The pipeline's arguments.
 
         Raises:
-            ConfigurationError: no such task, preset or setting, or a value that cannot be used.
+            ConfigurationError: no such task, preset or setting, a value that cannot be used, or no data.
         """
-        preset_of(task_of(task), self.preset or "default", self.settings or {})
+        chosen = task_of(task)
+        preset_of(chosen, self.preset or "default", self.settings or {})
+        source_of(chosen, self.data or "")
         given = self.model_dump(exclude_none=True)
         if "image" in given:
             given.setdefault("train_image", given["image"])

@@ -12,12 +12,18 @@ import click
 import yaml
 from kfp import compiler
 
-from nightshift.tasks.registry import tasks
+from nightshift.tasks.registry import imported_tasks, tasks
+from pipelines.import_and_deploy import import_and_deploy
+from pipelines.sweep_and_deploy import sweep_and_deploy
 from pipelines.train_and_deploy import train_and_deploy
 from pipelines.upload import Package
 
 FOLDER = Path(__file__).parent / "compiled"
-PIPELINES = {"train_and_deploy": train_and_deploy}
+PIPELINES = {
+    "import_and_deploy": import_and_deploy,
+    "sweep_and_deploy": sweep_and_deploy,
+    "train_and_deploy": train_and_deploy,
+}
 API_VERSION = "pipelines.kubeflow.org/v2beta1"
 
 
@@ -28,13 +34,15 @@ def package(name: str) -> str:
         compiler.Compiler().compile(PIPELINES[name], str(path))
         documents = list(yaml.safe_load_all(path.read_text()))
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
-    for parameter, literals in choices().items():
+    for parameter, literals in choices(name).items():
         parameters[parameter]["literals"] = literals
     return _yaml(documents)
 
 
-def choices() -> dict[str, list[str]]:
-    """What a parameter may be, where that is the same for every task."""
+def choices(pipeline: str = "train_and_deploy") -> dict[str, list[str]]:
+    """What a parameter of a pipeline may be, where that is the same for every task."""
+    if pipeline == "import_and_deploy":
+        return {"task": sorted(imported_tasks())}
     presets = {frozenset(task.presets) for task in tasks().values()}
     return {"task": sorted(tasks()), **({"preset": sorted(presets.pop())} if len(presets) == 1 else {})}
 

@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MARK = "NIGHTSHIFT_LOCAL_RUN"
 OWN_ACCORD_SECONDS = 1.0
 STOP_SECONDS = 20.0
+POLL_SECONDS = 0.05
 KILL_SECONDS = 5.0
 PROC = Path("/proc")
 
@@ -58,30 +60,43 @@ class Interruption:
         # Here and not after the exception: on its way the runner closes the pipe that the step writes to, and the
         # step's last word would be that it was broken.
         if self._run is not None:
-            _stop(self._run, number)
+            at_work = _processes(self._run)
+            threading.Thread(target=self._let_none_begin, args=(self._run, at_work), daemon=True).start()
+            _stop(self._run, number, at_work)
         raise KeyboardInterrupt
 
+    def _let_none_begin(self, run: Run, at_work: Sequence[int]) -> None:
+        """The runner's loops go on to the iterations in their queue until the exception has got through."""
+        while self._run is run:
+            _kill(set(_processes(run)) - set(at_work), signal.SIGKILL)
+            time.sleep(POLL_SECONDS)
 
-def _stop(run: Run, number: int) -> None:
-    """End every process of the run, gently first, and put on record which step that was."""
+
+def _stop(run: Run, number: int, at_work: Sequence[int]) -> None:
+    """End the processes at work, gently first, and put on record which step that was."""
     # A terminal's Ctrl-C goes to the steps as well; a second one would disturb their clearing up.
-    if not (number == signal.SIGINT and _wait(run, OWN_ACCORD_SECONDS)):
+    if not (number == signal.SIGINT and _wait(run, at_work, OWN_ACCORD_SECONDS)):
         for sent, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
-            for process in _processes(run):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, sent)
-            if _wait(run, seconds):
+            _kill(at_work, sent)
+            if _wait(run, at_work, seconds):
                 break
     run.record_interruption()
 
 
-def _wait(run: Run, seconds: float) -> bool:
-    """Whether all its processes end within that time."""
+def _kill(processes: Iterable[int], number: int) -> None:
+    """Send a signal to processes, some of which may have ended."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def _wait(run: Run, at_work: Sequence[int], seconds: float) -> bool:
+    """Whether all of these end within that time."""
     deadline = time.monotonic() + seconds
-    while _processes(run):
+    while set(_processes(run)) & set(at_work):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     return True
 
 

@@ -17,11 +17,14 @@ ORDER = (
     {"nightshift.data"},
     {"nightshift.problems"},
     {"nightshift.models"},
+    {"nightshift.sweep"},
     {"nightshift.training", "nightshift.evaluation", "nightshift.serving", "nightshift.report"},
     {"nightshift.export"},
+    {"nightshift.importing"},
     {"nightshift.steps"},
     {"nightshift.options"},
     {"nightshift.cli_steps", "nightshift.cli_serving"},
+    {"nightshift.cli_detect"},
     {"nightshift.cli"},
     {"components"},
     {"pipelines"},
@@ -33,8 +36,11 @@ SOURCES = [file for root in ("nightshift", "components", "pipelines") for file i
 
 BY_HAND = [
     "nightshift.cli",
+    "nightshift.importing.source",
     "nightshift.serving.ask",
     "nightshift.serving.client",
+    "nightshift.serving.detect",
+    "nightshift.serving.drawing",
     "nightshift.serving.examples",
     "nightshift.serving.kubernetes",
     "nightshift.serving.overview",
@@ -46,11 +52,16 @@ BY_HAND = [
     "nightshift.report.pages",
     "nightshift.steps.context",
     "nightshift.steps.deploy",
+    "nightshift.steps.import_model",
     "nightshift.steps.prepare_data",
     "nightshift.steps.report",
+    "nightshift.steps.sweep_choice",
+    "nightshift.steps.sweep_plan",
+    "pipelines.import_model",
     "pipelines.run",
     "pipelines.schedule",
     "pipelines.submit",
+    "pipelines.sweep",
 ]
 
 

@@ -63,7 +63,7 @@ def run_page(run: Run) -> str:
     template = _environment().get_template("run.html")
     return template.render(
         run_id=run.run_id,
-        subject=prepared.get("model") or prepared.get("task") or "",
+        subject=prepared.get("model") or prepared.get("task") or folders["export"].figures.get("model") or "",
         verdict=verdict_of(folders),
         timeline=timeline_of(folders),
         folders=folders,

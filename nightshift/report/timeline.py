@@ -70,7 +70,8 @@ def _absence(folders: Mapping[str, StepFolder]) -> str:
     evaluation = folders["evaluate"].described("evaluation.json", Evaluation)
     refused = evaluation is not None and not evaluation.decision.blessed
     decided = [folders[step].figures.get("train") for step in (PLANNED, CHOICE) if step in folders]
-    if False in decided or refused:
+    imported = "release" in folders["export"].figures  # a published model needs no data and no training
+    if False in decided or refused or imported:
         return "not needed"
     return "not begun"
 

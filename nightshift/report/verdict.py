@@ -49,7 +49,8 @@ def verdict_of(folders: Mapping[str, StepFolder]) -> Verdict:
 
     A step that failed comes first, whatever else happened; then one that has not ended.
     """
-    version = folders["prepare_data"].figures.get("serving_version") or 0
+    began = (folders[step].figures.get("serving_version") for step in ("prepare_data", "export"))
+    version = next(filter(None, began), 0)
     standing = f"Version {version} goes on serving." if version else ""
     for step in working_steps(folders):
         if folders[step].state == "failed":
@@ -91,6 +92,9 @@ def _outcome(folders: Mapping[str, StepFolder], version: int, standing: str) -> 
     if evaluation and not evaluation.decision.blessed:
         return Verdict("kept", _kept(version), decision_in_words(evaluation.decision)[1])
     decided = next((figures for figures in (prepared, chosen) if figures.get("train") is False), None)
+    imported = folders["export"].figures
+    if decided is None and imported.get("release") is False:  # of a published model
+        decided = imported
     if decided:
         return Verdict("good", f"Nothing to do: version {version} serves", str(decided.get("reason", "")))
     finished = [step for step in working_steps(folders) if folders[step].state]

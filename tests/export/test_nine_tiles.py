@@ -64,4 +64,4 @@ def test_its_answers_are_permutations_of_nine(exported):
 
 def test_a_saved_model_does_not_list_the_arrangements(exported):
     """362,880 of nine numbers would be 13 MB in each of three signatures."""
-    assert (exported.exported.path / "saved_model.pb").stat().st_size < 4 << 20
+    assert (exported.exported.path / "saved_model.pb").stat().st_size < 6 << 20

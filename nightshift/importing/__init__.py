@@ -1,0 +1,1 @@
+"""From a published SavedModel to one that this project's servers, clients and releases can be trusted with."""
