@@ -2,13 +2,11 @@
 
 from kfp import dsl
 
-from components.deploy import deploy
-from components.evaluate import evaluate
-from components.export import export
 from components.image import IMAGE
 from components.prepare_data import prepare_data
 from components.report import report
 from components.train import train
+from pipelines.gate import through_the_gate
 from pipelines.placement import HOUR, LARGE, SMALL, in_cluster, on_accelerator, with_webhook
 
 RUN_ID = dsl.PIPELINE_JOB_ID_PLACEHOLDER
@@ -101,49 +99,13 @@ def train_and_deploy(
             )
             in_cluster(trained, train_image, None, seconds=24 * HOUR)
             on_accelerator(trained, train_gpus, train_cpu, train_memory, train_tolerations, train_node_selector)
-            judged = (
-                evaluate(
-                    task=task,
-                    model_name=model,
-                    seed=seed,
-                    workspace=workspace,
-                    server=server,
-                    run_id=RUN_ID,
-                    dataset=prepared.outputs["dataset"],
-                    model=trained.outputs["model"],
-                )
-                .set_display_name("Evaluate")
-                .set_caching_options(False)
-                .set_retry(num_retries=1, backoff_duration="5s")
+            through_the_gate(
+                task=task,
+                model=model,
+                seed=seed,
+                image=image,
+                server=server,
+                where={"workspace": workspace, "run_id": RUN_ID},
+                dataset=prepared.outputs["dataset"],
+                trained=trained.outputs["model"],
             )
-            in_cluster(judged, image, LARGE)
-            with dsl.If(judged.outputs["Output"] == True, name="good enough"):  # noqa: E712
-                exported = (
-                    export(
-                        task=task,
-                        model_name=model,
-                        seed=seed,
-                        workspace=workspace,
-                        run_id=RUN_ID,
-                        dataset=prepared.outputs["dataset"],
-                        model=trained.outputs["model"],
-                        evaluation=judged.outputs["evaluation"],
-                    )
-                    .set_display_name("Export")
-                    .set_caching_options(False)
-                    .set_retry(num_retries=1, backoff_duration="5s")
-                )
-                in_cluster(exported, image, LARGE)
-                deployed = (
-                    deploy(
-                        task=task,
-                        model_name=model,
-                        workspace=workspace,
-                        server=server,
-                        run_id=RUN_ID,
-                        saved_model=exported.outputs["saved_model"],
-                    )
-                    .set_display_name("Deploy")
-                    .set_caching_options(False)
-                )
-                in_cluster(deployed, image, SMALL)

@@ -61,10 +61,13 @@ def train(
         write_npz(step.path / "augmentation.npz", {"images": _augmented(dataset, changed, seed)})
         if graph := architecture(load_network(trained.weights)):
             write_json(step.path / "architecture.json", graph)
-        step.say(
-            f"{changed.network}, {facts['parameters']:,} parameters: {chosen.score} {facts['best_score']:.4f} on the "
-            f"validation split after epoch {facts['best_epoch']} of {facts['epochs']} ({facts['stopped']})"
+        came_to = (
+            f"{facts['epochs']} epochs, the last weights kept"
+            if changed.keep == "last"
+            else f"{chosen.score} {facts['best_score']:.4f} on the validation split after epoch "
+            f"{facts['best_epoch']} of {facts['epochs']} ({facts['stopped']})"
         )
+        step.say(f"{changed.network}, {facts['parameters']:,} parameters: {came_to}")
     return trained
 
 

@@ -91,7 +91,7 @@ def test_other_settings_train_anew_and_meet_the_serving_model(first, arguments, 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nonsense"], 1, "task 'nonsense': no such task; there are digits"),
+        (["nonsense"], 1, "task 'nonsense': no such task; there are cats_vs_dogs"),
         (["digits", "--preset", "nonsense"], 1, "--preset nonsense: task 'digits' has no such preset"),
         (["digits", "--set", "nonsense=1"], 1, "--set nonsense: no such setting"),
         (["digits", "--set", "epochs=0"], 1, "epochs: found 0, expected at least 1"),
