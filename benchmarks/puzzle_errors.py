@@ -53,7 +53,9 @@ def answers(network: keras.Model, problem: Puzzle, batches: Any, seed: int) -> I
         original = batch["image"].numpy()
         yield {
             "flat": flat_tiles(original, problem.grid),
-            "misplaced": (answer["permutation"].numpy() != problem.permutations[targets.numpy()]).sum(axis=1),
+            "placed": np.take_along_axis(
+                problem.permutations[targets.numpy()], answer["permutation"].numpy().argsort(axis=1), axis=1
+            ),
             "probability": answer["probability"].numpy(),
         } | {name: (pixels.numpy() == original).all(axis=(1, 2, 3)) for name, pixels in solved.items()}
 
@@ -76,13 +78,20 @@ def by_flat_tiles(found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     }
 
 
-def kinds(found: dict[str, np.ndarray]) -> dict[str, float]:
-    """Shares of the wrong answers by the number of tiles that lie wrong: two are a swap, three a rotation."""
-    misplaced = found["misplaced"][~found["all"]]
-    bounds = {"2": (2, 2), "3": (3, 3), "4 to 6": (4, 6), "7 to 9": (7, 9)}
-    return {
-        name: float(((misplaced >= low) & (misplaced <= high)).mean()) if len(misplaced) else 0.0
-        for name, (low, high) in bounds.items()
+def kinds(found: dict[str, np.ndarray]) -> dict[str, int]:
+    """The number of wrong answers of each kind."""
+    placed = found["placed"][~found["all"]].reshape(-1, 3, 3)  # the tile at each position; in order if solved
+    order = np.arange(9).reshape(3, 3)
+    rows = (placed[:, :, 1:] - placed[:, :, :-1] == 1).all(axis=(1, 2)) & (placed[:, :, 0] % 3 == 0).all(axis=1)
+    columns = (placed[:, 1:] - placed[:, :-1] == 3).all(axis=(1, 2))
+    misplaced = (placed != order).sum(axis=(1, 2))
+    named = {
+        "rows or columns moved as a whole": rows | columns,
+        "two tiles swapped": misplaced == 2,
+        "three tiles moved round": misplaced == 3,
+    }
+    return {name: int(mask.sum()) for name, mask in named.items()} | {
+        "others": int((~np.any(list(named.values()), axis=0)).sum())
     }
 
 
@@ -107,7 +116,7 @@ def main(task: str, training: Path, data: str, seed: int) -> None:
         "pictures": len(wrong),
         "exact": {name: float(found[name].mean()) for name in PARTS},
         "exact_by_flat_tiles": by_flat_tiles(found),
-        "wrong_by_misplaced_tiles": kinds(found),
+        "wrong": kinds(found),
         "wrong_with_a_flat_tile": float((found["flat"][wrong] > 0).mean()) if wrong.any() else 0.0,
         "mean_probability": {
             name: float(found["probability"][mask].mean())
