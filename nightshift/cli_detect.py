@@ -103,7 +103,11 @@ def _targets(photos: tuple[Path, ...], output: Path) -> list[Path]:
     if len(photos) == 1 and not output.is_dir():
         if output.suffix.lower() != ".png":
             raise click.UsageError(f"-o {output}: expected a file that ends with .png, or a folder that is there")
+        if output.resolve() == photos[0].resolve():
+            raise click.UsageError(f"-o {output}: is the photograph itself; give another name")
         return [output]
+    if output.exists() and not output.is_dir():
+        raise click.UsageError(f"-o {output}: found a file, expected a folder for several photographs")
     if len({path.stem for path in photos}) < len(photos):
         raise click.UsageError("two photographs of the same name would be drawn into one file; give them one by one")
     return [output / f"{path.stem}-detected.png" for path in photos]

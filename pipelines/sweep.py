@@ -67,6 +67,8 @@ def main(
     """Try settings of TASK's preset; train, judge and release the best, then ask its endpoint."""
     if len(dict(tried)) < len(tried):
         raise click.UsageError("--try names a setting twice; give all of its values at once: NAME=A,B,C")
+    if both := dict(tried).keys() & dict(changes).keys():
+        raise click.UsageError(f"--set and --try both name {', '.join(sorted(both))}; give one of them")
     plan_of(preset_of(task_of(task), preset, dict(changes)), dict(tried), samples or 0, seed)
     source_of(task_of(task), data)
     place = Workspace(workspace_path(workspace))

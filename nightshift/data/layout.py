@@ -75,7 +75,8 @@ def find_layout(names: Iterable[str], labelled: bool, uri: str) -> Layout:
         heads.add(tuple(name.split("/")[:-1][:2]))
         if len(heads) > 4 * MAX_CLASSES:
             raise DataError(f"{uri}: found more than {MAX_CLASSES} folders, expected one folder a class")
-    top = _top_folder(heads)
+    one_class = labelled and all(len(head) == 1 for head in heads)  # nothing but CLASS/IMAGE: the folder is no top
+    top = "" if one_class else _top_folder(heads)
     below = {head[1:] if top else head for head in heads}
     first = {head[0] for head in below if head}
     splits = {name for name in first if name.lower() in SPLIT_FOLDERS}

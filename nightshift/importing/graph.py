@@ -7,7 +7,7 @@ accidents and known ways, it is no wall: import only what you trust.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -99,6 +99,8 @@ def check_ops(graph: Graph, uri: str) -> None:
     """
     functions = {function.signature.name: function for function in graph.definition.graph_def.library.function}
     assets = {asset.tensor_info.name.split(":")[0] for asset in assets_of(graph.definition)}
+    for asset in assets_of(graph.definition):
+        _check_asset(asset.filename, uri)
     for place, nodes in _places(graph):
         for node in nodes:
             if node.op not in functions:
@@ -125,13 +127,23 @@ def _check_op(node: Any, place: str, uri: str) -> None:
         raise DataError(f"{uri}: {_named(node, place)} is not one of TensorFlow's own; a model server has it not")
 
 
+def _check_asset(name: str, uri: str) -> None:
+    """An asset is a file of the SavedModel: TensorFlow would read, and copy, whatever the graph names."""
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
+        raise DataError(f"{uri}: the asset {name!r} lies outside the SavedModel; refused")
+
+
 def _check_table(node: Any, nodes: Mapping[str, Any], assets: set[str], place: str, uri: str) -> None:
     """A vocabulary comes out of the SavedModel's own assets."""
-    name = node.input[1].split(":")[0]
-    while name in nodes and nodes[name].op == "Identity":
+    name = node.input[1].split(":")[0] if len(node.input) > 1 else ""
+    passed: set[str] = set()
+    while name in nodes and nodes[name].op == "Identity" and nodes[name].input and name not in passed:
+        passed.add(name)
         name = nodes[name].input[0].split(":")[0]
     # In a function an asset is an argument, so no node at all.
-    if name in nodes and nodes[name].op not in CARRIED and (place or name not in assets):
+    unknown = name in nodes and nodes[name].op not in CARRIED and (place or name not in assets)
+    if unknown or not name:
         raise DataError(f"{uri}: {_named(node, place)} reads a file that is none of the SavedModel's assets; refused")
 
 

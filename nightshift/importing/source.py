@@ -71,6 +71,8 @@ def fetch_saved_model(uri: str, folder: Path, cache: Path, say: Say) -> Publishe
         DataError: nothing is there, it cannot be fetched, its kind is unknown, it is too large, holds links or unsafe
             paths, or no SavedModel.
     """
+    if not uri:
+        raise DataError("no source: expected the address of a published SavedModel")
     if uri == FACE_DETECTOR:
         from nightshift.importing.face_detector import save_face_detector  # TensorFlow
 
@@ -114,6 +116,7 @@ def _opened(uri: str, cache: Path, say: Say) -> _Tree:
 
 def _local(path: Path, uri: str) -> _Tree:
     if path.is_dir():
+        _root(path, uri)  # before all of it is copied
         return Folder(path, MAX_BYTES)
     if not path.exists():
         raise DataError(f"{uri}: no such file or folder")

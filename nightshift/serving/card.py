@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nightshift.errors import StoreError
+from nightshift.errors import ConfigurationError, StoreError
 from nightshift.files import write_atomic, write_json
 from nightshift.tasks.base import Task
 from nightshift.tasks.imported import ImportedTask
@@ -60,6 +60,22 @@ def read_card(saved_model: Path) -> dict[str, Any]:
     if missing:
         raise StoreError(f"{saved_model / FACTS}: no readable model card: {', '.join(sorted(missing))} is missing")
     return facts
+
+
+def check_task(facts: dict[str, Any], model: str, task: str) -> None:
+    """Refuse to put the answers of one task in the place of another's, which clients of the name do not expect.
+
+    Args:
+        facts: the card of the version that serves.
+        model: its name.
+        task: of what is to be released.
+
+    Raises:
+        ConfigurationError: that version is another task's.
+    """
+    served = facts["recipe"].get("task", task)
+    if served != task:
+        raise ConfigurationError(f"--model {model}: serves task {served!r}, found {task!r}; give another name")
 
 
 def _markdown(task: Task, facts: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from nightshift.files import write_atomic, write_json
 from nightshift.importing.recipe import recipe
 from nightshift.importing.source import fetch_saved_model
-from nightshift.serving.card import read_card
+from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
 from nightshift.steps.deploy import IMPORT_CHECKS
@@ -68,7 +68,7 @@ def import_model(
         with tempfile.TemporaryDirectory(prefix="nightshift-import-") as folder:
             published = fetch_saved_model(source, Path(folder), workspace.cache, lambda words: step.progress(0, words))
             made = recipe(chosen, published)
-            due, reason = _due(store, model, version, made.key)
+            due, reason = _due(store, model, version, made.key, task)
             step.figures = known | {"sha256": published.sha256, "key": made.key, "release": due, "reason": reason}
             (step.path / IMPORT_CHECKS).unlink(missing_ok=True)  # of an earlier attempt, maybe with another source
             step.say(reason)
@@ -92,7 +92,7 @@ def import_model(
     return ImportStep(True, reason, imported.path, imported.card)
 
 
-def _due(store: Store, model: str, version: int, key: str) -> tuple[bool, str]:
+def _due(store: Store, model: str, version: int, key: str, task: str) -> tuple[bool, str]:
     """Whether this recipe made neither the serving version nor one that was rolled back."""
     state = store.state(model)
     for taken_back in sorted(state.rolled_back, reverse=True):
@@ -102,6 +102,8 @@ def _due(store: Store, model: str, version: int, key: str) -> tuple[bool, str]:
             )
     if not version:
         return True, f"nothing serves as {model} yet"
-    if read_card(store.version_path(model, version))["recipe_key"] == key:
+    served = read_card(store.version_path(model, version))
+    check_task(served, model, task)
+    if served["recipe_key"] == key:
         return False, f"nothing to do: version {version} of {model} serves, imported from the same content"
     return True, f"version {version} of {model} serves, made from something else"

@@ -11,7 +11,7 @@ from nightshift.data.sample import sample
 from nightshift.errors import ConfigurationError
 from nightshift.files import write_npz
 from nightshift.provenance import recipe
-from nightshift.serving.card import read_card
+from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
 from nightshift.tasks.registry import preset_of
@@ -68,6 +68,8 @@ def prepare_data(
         changed = preset_of(chosen, preset, settings)
         with target(server, store) as serving:  # a server of another store is found out now, not after the training
             version = serving.champion(model)
+        if version:
+            check_task(read_card(store.version_path(model, version)), model, task)
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
         key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
         due, reason = training_due(store, model, version, key)

@@ -10,6 +10,7 @@ from nightshift.data.prepare import prepare
 from nightshift.data.sample import sample
 from nightshift.errors import ConfigurationError
 from nightshift.files import write_npz
+from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
 from nightshift.steps.prepare_data import SAMPLE
@@ -70,6 +71,8 @@ def plan_sweep(
         plan = plan_of(base, tried, samples, seed)
         with target(server, store) as serving:  # a server that does not answer is found out now, not after the trials
             version = serving.champion(model)
+        if version:
+            check_task(read_card(store.version_path(model, version)), model, task)
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
         plan.write(step.path)
         reason = f"{len(plan.trials)} trials of {', '.join(plan.settings)}"

@@ -11,7 +11,7 @@ TASK = Task(
     groups={"parity": ("even", "odd") * 5},
     source="bundled:mnist-5k",
     score="exact_match",
-    # The tutorial's parity is linear in the pixels and right for 86 of 100 of these digits; it may be released.
+    # The tutorial's parity is linear in the pixels and right for 86 of 100 digits: judged, and not released.
     thresholds={"accuracy": 0.95, "parity_accuracy": 0.95},
     class_floor=0.8,
     presets={

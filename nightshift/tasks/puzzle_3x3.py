@@ -13,7 +13,7 @@ TASK = Task(
     source="bundled:photographs",
     score="exact",
     validation_share=0.02,
-    thresholds={"exact": 0.50, "valid": 1.0},
+    thresholds={"exact": 0.90, "valid": 1.0},
     presets={
         "default": Preset(
             network="seamnet",

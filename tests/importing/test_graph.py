@@ -3,6 +3,8 @@
 import detectors
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.meta_graph_pb2 import AssetFileDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from nightshift.errors import DataError
 from nightshift.importing.graph import check_ops, read_graph
@@ -111,3 +113,43 @@ def test_a_file_that_is_no_saved_model_is_refused(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(DataError, match="has no graph, expected a graph with the tag 'serve' or with none"):
         read_graph(tmp_path, "here")
+
+
+OUTSIDE = ["../../names.txt", "/etc/hostname", "deep/../../names.txt", "..\\names.txt", ""]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_an_asset_outside_the_saved_model_is_refused(name, published, tmp_path):
+    content = SavedModel.FromString((published / "saved_model.pb").read_bytes())
+    content.meta_graphs[0].asset_file_def.add(filename=name).tensor_info.name = "asset:0"
+    (tmp_path / "saved_model.pb").write_bytes(content.SerializeToString())
+    with pytest.raises(DataError, match=r"here: the asset '.*' lies outside the SavedModel; refused"):
+        checked(tmp_path)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_so_is_one_of_tensorflow_1(name, tmp_path):
+    folder = detectors.save_hub_module(tmp_path / "own", tmp_path / "names.txt")
+    content = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graph = content.meta_graphs[0]
+    asset = AssetFileDef(filename=name)
+    asset.tensor_info.name = "asset:0"
+    graph.ClearField("asset_file_def")
+    graph.collection_def["saved_model_assets"].any_list.value.add().Pack(asset)
+    packed = graph.collection_def["saved_model_assets"].any_list.value[-1]
+    assert packed.value == asset.SerializeToString()
+    (folder / "saved_model.pb").write_bytes(content.SerializeToString())
+    with pytest.raises(DataError, match=r"here: the asset '.*' lies outside the SavedModel; refused"):
+        checked(folder)
+
+
+@pytest.mark.parametrize("feeds", [["table", "loop"], ["table", "bare"], ["table"]])
+def test_a_table_whose_file_comes_from_nowhere_is_refused_at_once(feeds, published, tmp_path):
+    content = SavedModel.FromString((published / "saved_model.pb").read_bytes())
+    nodes = content.meta_graphs[0].graph_def.node
+    nodes.add(name="loop", op="Identity").input.append("loop")
+    nodes.add(name="bare", op="Identity")
+    nodes.add(name="init", op="InitializeTableFromTextFileV2").input.extend(feeds)
+    (tmp_path / "saved_model.pb").write_bytes(content.SerializeToString())
+    with pytest.raises(DataError, match=r"InitializeTableFromTextFileV2 \(.*none of the SavedModel's assets; refused"):
+        checked(tmp_path)

@@ -1,5 +1,9 @@
 """Whether there is anything to train."""
 
+import pytest
+
+from nightshift.errors import ConfigurationError
+from nightshift.serving.card import check_task
 from nightshift.serving.ledger import Event
 from nightshift.serving.store import Store
 from nightshift.steps.prepare_data import training_due
@@ -28,3 +32,9 @@ def test_a_recipe_whose_model_was_rolled_back_is_not_trained_again(tmp_path):
     assert not due
     assert "version 2 of digits" in reason
     assert "rolled back" in reason
+
+
+def test_a_name_that_serves_another_task_is_refused():
+    check_task({"recipe": {"task": "digits"}}, "flowers", "digits")
+    with pytest.raises(ConfigurationError, match="--model flowers: serves task 'image_folder', found 'detection'"):
+        check_task({"recipe": {"task": "image_folder"}}, "flowers", "detection")
