@@ -8,10 +8,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 import synthetic
+from hypothesis import settings
 
 from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.workspace import Workspace
+
+# A deadline would measure the machine, and what an example imports first, not the law.
+settings.register_profile("nightshift", deadline=None)
+settings.load_profile("nightshift")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
