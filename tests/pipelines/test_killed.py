@@ -21,7 +21,7 @@ from nightshift.serving.store import Store
 from nightshift.tasks.registry import preset_of, task
 from nightshift.workspace import STEPS, Workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS = 5
 WITH_ITS_STEP, ALONE = True, False
