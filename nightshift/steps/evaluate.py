@@ -72,7 +72,7 @@ def evaluate(
         serving = None
         if version:
             path = store.version_path(model, version)
-            classes = read_card(path).get("classes", dataset.manifest.classes)
+            classes = read_card(path).get("classes") or dataset.manifest.classes
             if classes != dataset.manifest.classes:
                 step.say(f"version {version} was trained on {len(classes)} other classes: they are compared by name")
             serving = judge(

@@ -1,5 +1,6 @@
 """Small trained networks of each kind of problem, exported once and served by a real server process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ class Case:
     @property
     def name(self) -> str:
         return self.task.name
+
+
+@pytest.fixture(scope="session")
+def exporter() -> Callable[[Task, str, Dataset, Path], Case]:
+    """Trains a preset for an epoch in a folder and exports it."""
+    return make
 
 
 def make(task: Task, preset: str, dataset: Dataset, folder: Path) -> Case:

@@ -29,14 +29,12 @@ TASK = Task(
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(exporter, tmp_path_factory):
     """Of a network that has hardly learnt: what counts is that the server answers as the network does."""
-    from conftest import make
-
     folder = tmp_path_factory.mktemp("nine")
     np.savez(folder / "textures.npz", allow_pickle=False, **synthetic.textures(100, 20))
     dataset = prepare(TASK, str(folder / "textures.npz"), Workspace(folder / "workspace"))
-    return make(TASK, "default", dataset, folder)
+    return exporter(TASK, "default", dataset, folder)
 
 
 def test_a_server_answers_as_the_network_does(exported):

@@ -115,7 +115,7 @@ def test_an_interruption_ends_the_trials_at_work_and_begins_no_other(arguments, 
     assert in_session(process.pid) == []
     assert status(run, "trial-1")["error"] == "interrupted"
     assert status(run, "trial-6") == {}
-    assert log.read_text().splitlines()[-1] == "interrupted; the same command goes on where this one stopped"
+    assert "interrupted; the same command goes on where this one stopped" in log.read_text().splitlines()
 
 
 @pytest.mark.parametrize(
