@@ -57,7 +57,7 @@ def main(task: str, source: str, model: str, workspace: str, server: str, as_jso
             }
             figures = _import_and_deploy(place, arguments, interruption)
             if as_json:
-                print(json.dumps(figures), flush=True)
+                click.echo(json.dumps(figures))
             if interruption.received:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:

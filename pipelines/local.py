@@ -3,11 +3,12 @@
 import contextlib
 import os
 import shlex
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import click
 
 from nightshift.errors import NightshiftError, ServingError
 from nightshift.serving.client import Client
@@ -140,5 +141,8 @@ def _ask(run: Run, model: str, server: str) -> list[str]:
 
 
 def tell(message: str) -> None:
-    """For people: on standard error, which leaves standard output to --json."""
-    print(message, file=sys.stderr, flush=True)
+    """For people: on standard error, which leaves standard output to --json.
+
+    Not by `print`: kfp's local runner puts one that indents in its place, and after an interrupted run leaves it there.
+    """
+    click.echo(message, err=True)

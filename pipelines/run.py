@@ -68,7 +68,7 @@ def main(
                 figures = _train_and_deploy(place, arguments, interruption)
                 succeeded &= figures["succeeded"]
                 if as_json:
-                    print(json.dumps(figures), flush=True)
+                    click.echo(json.dumps(figures))
                 if interruption.received:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:

@@ -104,7 +104,7 @@ def main(
     for task, run in zip(started, runs, strict=True):
         figures = _summary(kubeflow, task, run, version, ui, told=wait)
         if as_json:
-            print(json.dumps(figures), flush=True)
+            click.echo(json.dumps(figures))
     sys.exit(1 if wait and any(run.state != SUCCEEDED for run in runs) else 0)
 
 
@@ -169,7 +169,7 @@ def _summary(endpoint: Endpoint, task: str, run: Run, version: Version, ui: str,
 
 def _tell(message: str) -> None:
     """For people: on standard error, which leaves standard output to --json."""
-    print(message, file=sys.stderr, flush=True)
+    click.echo(message, err=True)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def main(
             }
             figures = _sweep_and_deploy(place, arguments, parallel, interruption)
             if as_json:
-                print(json.dumps(figures), flush=True)
+                click.echo(json.dumps(figures))
             if interruption.received:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
