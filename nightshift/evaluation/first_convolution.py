@@ -60,7 +60,7 @@ def first_convolution(network: keras.Model, image: np.ndarray) -> FirstConvoluti
         "input": [int(size) for size in graph[found].arrives.shape[1:3]],
         "output": [int(size) for size in maps.shape[1:3]],
         "then": then,
-        "tiles": len(maps),
+        "tiles": len(maps) if _square(len(maps)) else 1,
     }
     whole = _put_together(maps[..., :MOST_FILTERS])
     return FirstConvolution(
@@ -97,10 +97,14 @@ def _followed(graph: list[Call], place: int) -> tuple[int, list[str]]:
 
 def _put_together(maps: np.ndarray) -> np.ndarray:
     """[N, h, w, F] of a square number N of tiles, row by row -> [sqrt(N) h, sqrt(N) w, F]; the first of any other N."""
-    side = math.isqrt(len(maps))
-    if side * side != len(maps):
+    if not _square(len(maps)):
         return maps[0]
+    side = math.isqrt(len(maps))
     return np.concatenate([np.concatenate(maps[row * side :][:side], axis=1) for row in range(side)], axis=0)
+
+
+def _square(count: int) -> bool:
+    return math.isqrt(count) ** 2 == count
 
 
 def _picture(values: np.ndarray) -> np.ndarray:

@@ -30,8 +30,8 @@ TASK = Task(
     presets={
         "default": Preset(
             network="compact_cnn",
-            network_options={"width": 40, "dropout": 0.3},
-            epochs=22,
+            network_options={"width": 40, "dropout": 0.3, "views": 2},
+            epochs=30,
             batch_size=128,
             optimizer="adamw",
             learning_rate=4e-3,

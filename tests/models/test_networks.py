@@ -184,6 +184,18 @@ def test_a_model_of_mixed_precision_still_answers_float32():
         keras.mixed_precision.set_global_policy("float32")
 
 
+def test_two_views_answer_the_mean_of_image_and_mirror_image_and_train_on_the_image_alone():
+    one, two = (
+        networks.build("compact_cnn", (28, 28, 1), 10, {"width": 4, "dropout": 0.0, "views": views}) for views in (1, 2)
+    )
+    two.set_weights(one.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
+    as_it_is, mirrored = one(images, training=False).numpy(), one(images[:, :, ::-1], training=False).numpy()
+    assert not np.allclose(as_it_is, mirrored, atol=1e-3)
+    np.testing.assert_allclose(two(images, training=False), (as_it_is + mirrored) / 2, atol=1e-5)
+    np.testing.assert_allclose(two(images, training=True), one(images, training=True), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["resnet", "networks", "__init__", "", "../lenet", "os"])
 def test_an_unknown_network_is_refused_with_the_known_ones(name):
     with pytest.raises(ConfigurationError, match=r"network: found .*compact_cnn, .*lenet, .*seamnet, "):
@@ -198,6 +210,7 @@ def test_an_unknown_network_is_refused_with_the_known_ones(name):
         ("lenet", (4, 4, 1), {"n_channel_1": 1, "n_channel_2": 1, "n_dense": 3}),
         ("compact_cnn", (28, 28, 1), {"width": 0, "dropout": 0.1}),
         ("compact_cnn", (28, 28, 1), {"width": 4, "dropout": 1.5}),
+        ("compact_cnn", (28, 28, 1), {"width": 4, "dropout": 0.1, "views": 3}),
         ("seamnet", (32, 30, 3), {"strip": 4, "width": 8, "embed": 8}),
         ("seamnet", (33, 33, 3), {"strip": 4, "width": 8, "embed": 8}),
         ("seamnet", (32, 32, 3), {"strip": 17, "width": 8, "embed": 8}),
