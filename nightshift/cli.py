@@ -12,21 +12,16 @@ import click
 from nightshift import __version__
 from nightshift.cli_detect import detect
 from nightshift.cli_serving import json_option, releases, rollback, status
+from nightshift.cli_solve import solve
 from nightshift.cli_steps import step
 from nightshift.errors import ConfigurationError, DataError
-from nightshift.options import Commands, server_option, store_of, workspace_option
+from nightshift.options import Commands, images_argument, server_option, store_of, timeout_option, workspace_option
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Image models trained every night and served over TensorFlow Serving's API."""
-
-
-images_argument = click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-timeout_option = click.option(
-    "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds to wait."
-)
 
 
 @main.command()
@@ -58,71 +53,6 @@ def predict(model: str, images: tuple[Path, ...], server: str, timeout: float, a
 
 
 @main.command()
-@images_argument
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the solved pictures.")
-@click.option("--shuffle", is_flag=True, help="Cut the pictures and shuffle the tiles first.")
-@click.option("--seed", type=click.IntRange(0), help="Of the shuffling; another one every time if not given.")
-@click.option("--model", default="puzzle", show_default=True)
-@server_option
-@timeout_option
-@json_option
-def solve(
-    images: tuple[Path, ...],
-    output: Path,
-    shuffle: bool,
-    seed: int | None,
-    model: str,
-    server: str,
-    timeout: float,
-    as_json: bool,
-) -> None:
-    """Put pictures of shuffled tiles back in order, at their full size (their central square)."""
-    import numpy as np
-
-    from nightshift.files import write_atomic
-    from nightshift.serving.ask import puzzle_size
-    from nightshift.serving.ask import solve as ask
-    from nightshift.serving.client import Client
-    from nightshift.serving.pictures import open_square, png, rearrange
-
-    if len({path.stem for path in images}) < len(images):
-        raise click.UsageError("two pictures of the same name would be solved into one file; give them in two commands")
-    random = np.random.default_rng(seed)
-    with Client(server, timeout=timeout) as client:
-        _, grid = puzzle_size(client, model)
-        pictures = [(path, open_square(path, grid)) for path in images]
-        for path, original in pictures:
-            truth = random.permutation(grid * grid) if shuffle else None
-            picture = original if truth is None else rearrange(original, truth)
-            if truth is not None:
-                write_atomic(output / f"{path.stem}-shuffled.png", png(picture))
-            answer = ask(client, model, picture)
-            target = output / f"{path.stem}-solved.png"
-            write_atomic(target, png(answer.picture))
-            facts = {
-                "image": str(path),
-                "solved": str(target),
-                "permutation": answer.permutation,
-                "probability": answer.probability,
-                "shuffled_probability": answer.shuffled_probability,
-                "version": answer.version,
-                "milliseconds": answer.milliseconds,
-            }
-            right = ""
-            if truth is not None:
-                solved = bool((answer.picture == original).all())  # not by permutation: tiles may be equal
-                facts |= {"truth": truth.tolist(), "right": solved}
-                right = ", right" if solved else ", wrong"
-            if as_json:
-                click.echo(json.dumps(facts))
-            else:
-                click.echo(
-                    f"{path}: slots hold tiles {answer.permutation} ({answer.probability:.1%}{right}); shuffled: "
-                    f"{answer.shuffled_probability:.1%}; {target}"
-                )
-
-
-@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=8500, show_default=True, type=click.IntRange(0, 65535), help="Port of gRPC; 0 picks a free one."
@@ -151,7 +81,7 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)
 
 
-for command in (detect, releases, rollback, status, step):
+for command in (detect, solve, releases, rollback, status, step):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What several commands have in common: options, their checks, and how mistakes are told."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -71,6 +72,18 @@ class Setting(click.ParamType[tuple[str, str]]):
         if not sign or not name:
             self.fail(f"found {value!r}, expected NAME=VALUE", param, ctx)
         return name, setting
+
+
+def images_argument(command: F) -> F:
+    """IMAGE..., one at least."""
+    return click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))(command)
+
+
+def timeout_option(command: F) -> F:
+    """--timeout SECONDS."""
+    return click.option(
+        "--timeout", default=10.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds to wait."
+    )(command)
 
 
 def server_option(command: F) -> F:

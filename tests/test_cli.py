@@ -179,6 +179,18 @@ def test_what_is_no_picture(call, tmp_path):
     refused(call("predict", "corners", path), "text.png: ", "the image is neither a JPEG nor a PNG")
 
 
+def test_a_bad_picture_does_not_keep_the_others_from_being_solved(call, pictures, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("not a picture")
+    alone = call("solve", pictures[1], "-o", tmp_path / "alone", "--model", "textures", "--json")
+    found = call("solve", bad, pictures[1], "-o", tmp_path / "out", "--model", "textures", "--json")
+    assert found.exit_code == 1
+    assert "bad.png: expected a JPEG or PNG picture" in found.stderr
+    (row,) = map(json.loads, found.stdout.splitlines())
+    assert row["permutation"] == json.loads(alone.stdout)["permutation"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{pictures[1].stem}-solved.png"]
+
+
 def test_a_huge_or_missing_file(call, tmp_path):
     huge = tmp_path / "huge.png"
     with open(huge, "wb") as file:

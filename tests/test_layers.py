@@ -24,7 +24,7 @@ ORDER = (
     {"nightshift.steps"},
     {"nightshift.options"},
     {"nightshift.cli_steps", "nightshift.cli_serving"},
-    {"nightshift.cli_detect"},
+    {"nightshift.cli_detect", "nightshift.cli_solve"},
     {"nightshift.cli"},
     {"components"},
     {"pipelines"},

@@ -37,6 +37,7 @@ def try_settings(
 
     Raises:
         WorkspaceError: the plan has no such trial.
+        OSError: the disk is full, or cannot be written: no fault of the settings.
     """
     own = Plan.read(run.path / PLANNED).of(trial)
     place = TrialRun(run.path, trial)
@@ -44,6 +45,8 @@ def try_settings(
         return train(
             place, workspace, task=task, preset=preset, settings={**settings, **own}, seed=seed, dataset=dataset
         )
+    except OSError:
+        raise
     except Exception:
         # Whatever these settings led to, a network that cannot be built or does not fit in memory for one: the other
         # trials go on, and the step has put it on record. The choice fails if no trial is left.

@@ -1,5 +1,8 @@
 """The steps of a sweep, on a tiny task: plan, trials of which some fail, choice."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import synthetic
@@ -146,6 +149,15 @@ def test_a_defect_in_one_trial_is_on_record_with_its_traceback(sweep, monkeypatc
     errors = [status["error"] for name, status in SweepRun(run.path).statuses().items() if "trial" in name]
     assert len(errors) == 2
     assert all(error.startswith("Traceback") and "RuntimeError: out of memory" in error for error in errors)
+
+
+def test_a_full_disk_is_no_fault_of_the_settings(sweep, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "checkpoint.npz")
+
+    monkeypatch.setattr("nightshift.steps.train.train_recipe", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweep.run("disk", {"epochs": 1}, learning_rate="1e-3,1e-2")
 
 
 @pytest.mark.parametrize(
