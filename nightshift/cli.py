@@ -10,12 +10,22 @@ from pathlib import Path
 import click
 
 from nightshift import __version__
+from nightshift.cli_conformance import conformance
 from nightshift.cli_detect import detect
+from nightshift.cli_drift import drift
 from nightshift.cli_serving import json_option, releases, rollback, status
 from nightshift.cli_solve import solve
 from nightshift.cli_steps import step
 from nightshift.errors import ConfigurationError, DataError
-from nightshift.options import Commands, images_argument, server_option, store_of, timeout_option, workspace_option
+from nightshift.options import (
+    Commands,
+    images_argument,
+    server_option,
+    store_of,
+    timeout_option,
+    workspace_of,
+    workspace_option,
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,9 +67,36 @@ def predict(model: str, images: tuple[Path, ...], server: str, timeout: float, a
 @click.option(
     "--port", default=8500, show_default=True, type=click.IntRange(0, 65535), help="Port of gRPC; 0 picks a free one."
 )
+@click.option(
+    "--rest-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Answer over REST too, and Prometheus' metrics; 0 picks a free port.",
+)
+@click.option(
+    "--ssl-config-file",
+    type=click.Path(path_type=Path),
+    help="TLS for gRPC: an SSLConfig in text form; docs/serving.md.",
+)
 @click.option("--until-stdin-closes", is_flag=True, help="Stop when the process that started this one ends.")
+@click.option(
+    "--sample",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    metavar="RATE",
+    help="Share of the requests that is kept, answers included, in the workspace's samples/; see docs/drift.md.",
+)
 @workspace_option
-def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> None:
+def serve(
+    host: str,
+    port: int,
+    rest_port: int | None,
+    ssl_config_file: Path | None,
+    until_stdin_closes: bool,
+    sample: float,
+    workspace: str,
+) -> None:
     """Serve what has been released, over TensorFlow Serving's gRPC API, until stopped."""
     import logging
     import os
@@ -71,17 +108,29 @@ def serve(host: str, port: int, until_stdin_closes: bool, workspace: str) -> Non
     from nightshift.serving.light import load_light_runtime
 
     load_light_runtime()
+    from nightshift.serving.embedded.monitoring import DEFAULT_PATH
     from nightshift.serving.embedded.server import ServerOptions
     from nightshift.serving.embedded.server import serve as run
+    from nightshift.serving.embedded.tls import read_tls
+    from nightshift.serving.samples import Sampler, samples_place
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # The ledger says which version is stable before that version is loaded.
-    options = ServerOptions(host=host, labels_for_unavailable=True, store=store.identity)
+    sampler = Sampler(samples_place(workspace_of(workspace).root), sample) if sample else None
+    options = ServerOptions(
+        host=host,
+        rest_port=rest_port,
+        tls=read_tls(ssl_config_file) if ssl_config_file else None,
+        metrics_path="" if rest_port is None else DEFAULT_PATH,
+        labels_for_unavailable=True,
+        store=store.identity,
+        sampler=sampler,
+    )
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)
 
 
-for command in (detect, solve, releases, rollback, status, step):
+for command in (conformance, detect, drift, solve, releases, rollback, status, step):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 A cluster sets these for every step with one ConfigMap, a laptop not at all; a parameter of the same meaning wins.
 """
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -17,22 +18,82 @@ KUBERNETES = "kubernetes:"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says; the field's name in capitals behind NIGHTSHIFT_ is the variable."""
+    """What the environment says; the field's name in capitals behind NIGHTSHIFT_ is the variable.
+
+    Attributes:
+        workspace: a folder.
+        server: where models are served.
+        store: of what is served; '' is the workspace's.
+        run_id: of the pipeline.
+        samples: where sampled requests are, a folder or gs://BUCKET/PREFIX; '' is the workspace's.
+        sample_rate: share of the requests that a client keeps there; 0: none.
+        bake_seconds: that a version is watched once it serves on a shared server; None: nothing is said.
+        keep: versions of a model that stay in the store; 0: nothing is said.
+        tls_ca: file of who signs the certificates of servers, or `system`; '': connections are not encrypted.
+        tls_cert: file of a client's own certificate; '': it has none.
+        tls_key: file of the private key for that.
+        tls_name: that a server's certificate has to be for; '' is the host that is asked.
+    """
 
     workspace: str
     server: str
     store: str
     run_id: str
+    samples: str
+    sample_rate: float
+    bake_seconds: float | None
+    keep: int
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_name: str = ""
 
 
 def settings() -> Settings:
-    """Read the environment."""
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: NIGHTSHIFT_SAMPLE_RATE is no share, or another number cannot be used.
+    """
     return Settings(
         workspace=os.environ.get("NIGHTSHIFT_WORKSPACE", DEFAULT_WORKSPACE),
         server=os.environ.get("NIGHTSHIFT_SERVER", DEFAULT_SERVER),
         store=os.environ.get("NIGHTSHIFT_STORE", ""),
         run_id=os.environ.get("NIGHTSHIFT_RUN_ID", ""),
+        samples=os.environ.get("NIGHTSHIFT_SAMPLES", ""),
+        sample_rate=_share("NIGHTSHIFT_SAMPLE_RATE"),
+        bake_seconds=_bake_seconds(),
+        keep=_keep(),
+        tls_ca=os.environ.get("NIGHTSHIFT_TLS_CA", ""),
+        tls_cert=os.environ.get("NIGHTSHIFT_TLS_CERT", ""),
+        tls_key=os.environ.get("NIGHTSHIFT_TLS_KEY", ""),
+        tls_name=os.environ.get("NIGHTSHIFT_TLS_NAME", ""),
     )
+
+
+def _bake_seconds() -> float | None:
+    text = os.environ.get("NIGHTSHIFT_BAKE_SECONDS", "")
+    if text and not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text):
+        raise ConfigurationError(f"NIGHTSHIFT_BAKE_SECONDS: found {text!r}, expected a number of seconds below 10000")
+    return float(text) if text else None
+
+
+def _keep() -> int:
+    text = os.environ.get("NIGHTSHIFT_KEEP", "")
+    if text and not (re.fullmatch(r"[0-9]{1,6}", text) and int(text) >= 2):
+        raise ConfigurationError(f"NIGHTSHIFT_KEEP: found {text!r}, expected a number of versions of at least 2")
+    return int(text or 0)
+
+
+def _share(variable: str) -> float:
+    text = os.environ.get(variable, "") or "0"
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ConfigurationError(f"{variable}: found {text!r}, expected a share from 0 to 1")
+    return share
 
 
 def workspace_path(parameter: str = "") -> Path:

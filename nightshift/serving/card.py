@@ -14,6 +14,7 @@ from nightshift.tasks.imported import ImportedTask
 
 FACTS = "assets.extra/card.json"
 TEXT = "assets.extra/card.md"
+LIMITS = "## Limits\n"
 
 
 def write_card(saved_model: Path, task: Task, facts: dict[str, Any]) -> str:
@@ -43,6 +44,20 @@ def _write(saved_model: Path, facts: dict[str, Any], text: str) -> str:
     write_json(saved_model / FACTS, facts)
     write_atomic(saved_model / TEXT, text.encode())
     return text
+
+
+def add_to_card(saved_model: Path, name: str, facts: Any, section: str) -> None:
+    """Add what was found out after it was written: a fact by name, and a section, before that of the limits.
+
+    Args:
+        saved_model: the folder, with a card.
+        name: of the fact.
+        facts: as JSON holds it.
+        section: Markdown, with its heading.
+    """
+    known = json.loads((saved_model / FACTS).read_text())
+    text, heading, limits = (saved_model / TEXT).read_text().partition(LIMITS)
+    _write(saved_model, known | {name: facts}, f"{text}{section}\n{heading}{limits}")
 
 
 def read_card(saved_model: Path) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Classify: tf.Examples in, labels with scores out, in TensorFlow Serving's words."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nightshift.protos import classification_pb2
 from nightshift.serving.predict import DEFAULT_SIGNATURE
-from nightshift.serving.servable import Servable
+from nightshift.serving.servable import Runnable, always
 from nightshift.serving.status import invalid_argument
 
 INPUT = "inputs"
@@ -14,11 +15,11 @@ CLASSES = "classes"
 SCORES = "scores"
 
 
-def classify(servable: Servable, version: int, request: Any) -> Any:
+def classify(servable: Runnable, version: int, request: Any, *, wanted: Callable[[], bool] = always) -> Any:
     """Answer a ClassificationRequest with a ClassificationResponse.
 
     The signature takes `inputs`, string [N] of serialised tf.Examples, and gives `classes`, string [N, K], `scores`,
-    float32 [N, K], or both.
+    float32 [N, K], or both. `wanted` says whether somebody still waits for the answer.
 
     Raises:
         StatusError: the request or the signature is not such, or the model refused it.
@@ -29,7 +30,8 @@ def classify(servable: Servable, version: int, request: Any) -> Any:
         raise invalid_argument(f"No signature was found with the name: {name}")
     _check_signature(signature)
     examples = _examples(request.input)
-    outputs = servable.run(name, {INPUT: examples}, sorted(signature.outputs.keys() & {CLASSES, SCORES}))
+    chosen = sorted(signature.outputs.keys() & {CLASSES, SCORES})
+    outputs = servable.run(name, {INPUT: examples}, chosen, wanted)
     response = classification_pb2.ClassificationResponse()
     response.model_spec.name = request.model_spec.name
     response.model_spec.version.value = version

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import grpc
 import numpy as np
@@ -23,6 +23,8 @@ from nightshift.protos import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+from nightshift.serving.channel import Tls, environment_tls, guess, open_channel, refusal
+from nightshift.serving.samples import Sampler
 from nightshift.serving.tensors import dtype_name, to_array, to_proto
 
 _MAX_MESSAGE_BYTES = 64 * 2**20
@@ -115,20 +117,39 @@ class Client:
     is ready, which may be one that is still to be proven.
     """
 
-    def __init__(self, target: str, *, timeout: float = 10.0, retries: int = 4) -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = 10.0,
+        retries: int = 4,
+        tls: Tls | Literal["environment"] | None = "environment",
+        sampler: Sampler | None = None,
+    ) -> None:
         """Connect on the first call.
 
         Args:
             target: HOST:PORT.
             timeout: seconds that a call may take, retries included.
             retries: how often a call is repeated when the server is unavailable or stops.
+            tls: how the connection is encrypted; None: not at all; `environment`: as NIGHTSHIFT_TLS_CA and its like
+                say.
+            sampler: is offered every answered request; None: nothing is kept. It may serve several clients, and whoever
+                made it closes it.
+
+        Raises:
+            ConfigurationError: what the environment says of TLS cannot be used.
         """
         self.target = target
+        self._host = target.rpartition(":")[0]
+        self._tls = environment_tls() if tls == "environment" else tls
+        self._sampler = sampler
         self._timeout = timeout
         self._retries = retries
-        self._channel = grpc.insecure_channel(
+        self._channel = open_channel(
             target,
-            options=[
+            self._tls,
+            [
                 ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
                 # gRPC waits a second and more before it connects again, longer than our own backoff.
                 ("grpc.initial_reconnect_backoff_ms", 100),
@@ -191,6 +212,7 @@ class Client:
         started = time.monotonic()
         response = self._call(self._prediction.Predict, request, f"model {model}")
         seconds = time.monotonic() - started
+        self._offer(model, request, response)
         arrays = {name: to_array(proto, max_bytes=_MAX_TENSOR_BYTES) for name, proto in response.outputs.items()}
         return Prediction(arrays, response.model_spec.version.value, seconds)
 
@@ -212,8 +234,13 @@ class Client:
         except DecodeError as error:
             raise ServingError(f"examples: expected serialised tf.Examples: {error}") from error
         response = self._call(self._prediction.Classify, request, f"model {model}")
+        self._offer(model, request, response)
         rows = response.result.classifications
         return [[(entry.label, entry.score) for entry in row.classes] for row in rows]
+
+    def _offer(self, model: str, request: Any, response: Any) -> None:
+        if self._sampler:
+            self._sampler.offer(model, response.model_spec.version.value, request, response)
 
     def metadata(self, model: str, *, version: int | None = None, label: str | None = "stable") -> Metadata:
         """The signatures of a model.
@@ -313,7 +340,7 @@ class Client:
             except grpc.RpcError as error:
                 pause = _backoff(attempt)
                 again = attempt < self._retries and time.monotonic() + pause < deadline
-                if error.code() not in _AGAIN or not again:
+                if error.code() not in _AGAIN or not again or refusal(error.details(), self._host):
                     raise self._failure(error, subject, limit) from error
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -321,6 +348,8 @@ class Client:
     def _failure(self, error: Any, subject: str, seconds: float) -> ServingError:
         code, said = error.code().name, error.details()
         if error.code() in _AGAIN:
+            if reason := refusal(said, self._host) or guess(said, self._tls):
+                return ServerUnavailableError(f"{self.target}: {reason} ({said})", code)
             advice = "start one with `nightshift serve`"
             return ServerUnavailableError(f"no model server answers at {self.target}; {advice} ({said})", code)
         if code == "DEADLINE_EXCEEDED":

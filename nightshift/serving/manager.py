@@ -186,6 +186,14 @@ class Manager:
 
     # What is known
 
+    def knows(self, name: str) -> bool:
+        """Whether the configuration has a model of this name."""
+        return name in self._models
+
+    def models(self) -> list[str]:
+        """The names in the configuration."""
+        return sorted(self._models)
+
     def versions(self, name: str) -> list[tuple[int, State, StatusError | None]]:
         """Number, state and error of every version that a model has or had, the highest first."""
         with self._changed:

@@ -1,19 +1,37 @@
 """Predict: arrays in, arrays out, checked against the signature in TensorFlow Serving's words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nightshift.protos import predict_pb2
-from nightshift.serving.servable import Servable
+from nightshift.serving.servable import Runnable, always
 from nightshift.serving.status import failed_precondition, invalid_argument, unimplemented
-from nightshift.serving.tensors import TensorError, to_array, to_field_proto
+from nightshift.serving.tensors import TensorError, fill_field_proto, to_array
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
-def predict(servable: Servable, version: int, request: Any, *, max_bytes: int) -> Any:
+@dataclass(frozen=True)
+class Question:
+    """A request that fits the signature.
+
+    Attributes:
+        signature: its name.
+        inputs: an array for each of its inputs.
+        outputs: the names of those that are asked for.
+    """
+
+    signature: str
+    inputs: Mapping[str, np.ndarray[Any, Any]]
+    outputs: Sequence[str]
+
+
+def predict(
+    servable: Runnable, version: int, request: Any, *, max_bytes: int, wanted: Callable[[], bool] = always
+) -> Any:
     """Answer a PredictRequest with a PredictResponse.
 
     Args:
@@ -21,29 +39,48 @@ def predict(servable: Servable, version: int, request: Any, *, max_bytes: int) -
         version: its version, for the answer.
         request: a PredictRequest.
         max_bytes: the most memory that one input may take.
+        wanted: whether somebody still waits for the answer.
 
     Raises:
         StatusError: the request does not fit the signature, or the model refused it.
     """
+    asked = question(servable, request, max_bytes=max_bytes)
+    answers = servable.run(asked.signature, asked.inputs, asked.outputs, wanted)
+    return response_of(asked, answers, request.model_spec.name, version)
+
+
+def question(servable: Runnable, request: Any, *, max_bytes: int) -> Question:
+    """What a PredictRequest asks of a model; arguments and errors as for `predict`."""
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     signature = servable.signature(name)
     if signature is None:
         raise failed_precondition(f'Serving signature key "{name}" not found.')
     inputs = _inputs(signature, request.inputs, max_bytes)
-    outputs = servable.run(name, inputs, _outputs(signature, request.output_filter))
+    return Question(name, inputs, _outputs(signature, request.output_filter))
+
+
+def response_of(asked: Question, outputs: Mapping[str, np.ndarray[Any, Any]], model: str, version: int) -> Any:
+    """The PredictResponse with a model's outputs.
+
+    Raises:
+        StatusError: UNIMPLEMENTED, an output is of a dtype that cannot be sent.
+    """
     response = predict_pb2.PredictResponse()
-    response.model_spec.name = request.model_spec.name
+    response.model_spec.name = model
     response.model_spec.version.value = version
-    response.model_spec.signature_name = name
+    response.model_spec.signature_name = asked.signature
     for alias, array in outputs.items():
         try:
-            response.outputs[alias].CopyFrom(to_field_proto(array))
+            fill_field_proto(response.outputs[alias], array)
         except TensorError as error:
             raise unimplemented(f"output {alias} cannot be sent: {error}") from error
     return response
 
 
 def _inputs(signature: Any, sent: Mapping[str, Any], max_bytes: int) -> dict[str, np.ndarray[Any, Any]]:
+    expected = signature.inputs
+    if len(sent) == len(expected) and all(alias in expected for alias in sent):
+        return {alias: _array(alias, proto, max_bytes) for alias, proto in sent.items()}
     required = signature.inputs.keys() - signature.defaults.keys()
     if len(sent) > len(signature.inputs) or (len(sent) < len(signature.inputs) and not signature.defaults):
         raise invalid_argument(_size_mismatch(set(sent), set(signature.inputs)))

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -20,10 +21,27 @@ EXIT_SECONDS = 10.0
 LAST_LINES, LAST_BYTES = 12, 4000
 
 
+@dataclass(frozen=True)
+class ServerProcess:
+    """A model server that is ready: its HOST:PORT, and the number of its process."""
+
+    target: str
+    pid: int
+
+
 @contextlib.contextmanager
 def server_process(
     arguments: Sequence[str], *, log: Path | None = None, seconds: float = START_SECONDS
 ) -> Iterator[str]:
+    """`running_server`, for who asks no more than its HOST:PORT."""
+    with running_server(arguments, log=log, seconds=seconds) as server:
+        yield server.target
+
+
+@contextlib.contextmanager
+def running_server(
+    arguments: Sequence[str], *, log: Path | None = None, seconds: float = START_SECONDS
+) -> Iterator[ServerProcess]:
     """Start a server and stop it at the end of the block; it also ends if this process is killed.
 
     Args:
@@ -33,7 +51,7 @@ def server_process(
         seconds: to be ready.
 
     Returns:
-        its HOST:PORT, once every model is loaded or has failed to.
+        where it is, once every model is loaded or has failed to.
 
     Raises:
         ServingError: it ended (with its exit code) or was not ready in time; with the last lines of its log.
@@ -50,7 +68,7 @@ def server_process(
             if target is None:
                 what = _what_became_of(process, seconds)
                 raise ServingError(f"the model server {what}: {_last_lines(messages, begin)}")
-            yield target
+            yield ServerProcess(target, process.pid)
         finally:
             _stop(process)
 

@@ -1,8 +1,9 @@
 """TensorFlow Serving's two gRPC services over a manager."""
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -13,8 +14,11 @@ from nightshift.protos import (
     model_management_pb2,
 )
 from nightshift.serving.classify import classify
+from nightshift.serving.embedded.measures import GRPC, Measured, Measures
 from nightshift.serving.manager import Manager
 from nightshift.serving.predict import predict
+from nightshift.serving.samples import Sampler
+from nightshift.serving.servable import Runnable, always
 from nightshift.serving.status import StatusError, invalid_argument, not_found, unavailable, unimplemented
 
 logger = logging.getLogger(__name__)
@@ -24,19 +28,27 @@ SIGNATURE_DEF = "signature_def"
 
 
 class PredictionService:
-    """Predict, Classify and GetModelMetadata; the methods' names are the protocol's."""
+    """Predict, Classify and GetModelMetadata; the methods' names are the protocol's.
 
-    def __init__(self, manager: Manager, *, max_bytes: int) -> None:
+    Attributes:
+        measures: what is counted and timed.
+    """
+
+    def __init__(
+        self, manager: Manager, *, max_bytes: int, measures: Measures | None = None, sampler: Sampler | None = None
+    ) -> None:
         self._manager = manager
         self._max_bytes = max_bytes
+        self.measures = measures or Measures(manager)
+        self._sampler = sampler
 
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer a PredictRequest."""
-        return _answer(context, lambda: self._predict(request))
+        return _answer(context, lambda: self._measured("Predict", request, context, self.predict))
 
     def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer a ClassificationRequest."""
-        return _answer(context, lambda: self._classify(request))
+        return _answer(context, lambda: self._measured("Classify", request, context, self.classify))
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answer a GetModelMetadataRequest."""
@@ -44,21 +56,63 @@ class PredictionService:
 
     def Regress(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuse: no model here regresses."""
-        return _answer(context, lambda: _refuse("Regress"))
+        return _answer(context, lambda: self._measured("Regress", request, context, lambda *_: refuse("Regress")))
 
     def MultiInference(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuse: it combines Classify and Regress."""
-        return _answer(context, lambda: _refuse("MultiInference"))
+        return _answer(context, lambda: refuse("MultiInference"))
 
-    def _predict(self, request: Any) -> Any:
+    def _measured(self, api: str, request: Any, context: Any, answer: Callable[..., Any]) -> Any:
+        with self.measures.request(api, GRPC, request.model_spec.name) as measured:
+            return answer(request, measured, context.is_active)
+
+    def predict(
+        self,
+        request: Any,
+        measured: Measured,
+        wanted: Callable[[], bool] = always,
+        fill: Callable[[Runnable], None] = lambda _: None,
+    ) -> Any:
+        """The PredictResponse to a PredictRequest.
+
+        Args:
+            request: the request.
+            measured: to be told which version answers.
+            wanted: whether somebody still waits for the answer.
+            fill: completes the request, once it is known which signatures it may mean.
+
+        Raises:
+            StatusError: the request is refused.
+        """
+        with self.asked(request, measured) as (servable, number):
+            fill(servable)
+            response = predict(servable, number, request, max_bytes=self._max_bytes, wanted=wanted)
+        self.offer(measured, request, response)
+        return response
+
+    def classify(self, request: Any, measured: Measured, wanted: Callable[[], bool] = always) -> Any:
+        """The ClassificationResponse to a ClassificationRequest; arguments and errors as for `predict`."""
+        with self.asked(request, measured) as (servable, number):
+            response = classify(servable, number, request, wanted=wanted)
+        self.offer(measured, request, response)
+        return response
+
+    @contextlib.contextmanager
+    def asked(self, request: Any, measured: Measured) -> Iterator[tuple[Runnable, int]]:
+        """Hold what a request's ModelSpec names, and the number of its version.
+
+        Raises:
+            StatusError: there is none.
+        """
         _check_spec(request)
         with self._manager.serving(request.model_spec) as version:
-            return predict(version.servable, version.number, request, max_bytes=self._max_bytes)
+            measured.version = version.number
+            yield self.measures.timed(version.servable, measured), version.number
 
-    def _classify(self, request: Any) -> Any:
-        _check_spec(request)
-        with self._manager.serving(request.model_spec) as version:
-            return classify(version.servable, version.number, request)
+    def offer(self, measured: Measured, request: Any, response: Any) -> None:
+        """Let an answered request be kept as a sample, if they are."""
+        if self._sampler:
+            self._sampler.offer(measured.model, measured.version, request, response)
 
 
 class ModelService:
@@ -139,18 +193,26 @@ def _check_spec(request: Any) -> None:
         raise invalid_argument("Missing ModelSpec")
 
 
-def _refuse(method: str) -> Any:
+def refuse(method: str) -> Any:
+    """Say that there is no such method here.
+
+    Raises:
+        StatusError: UNIMPLEMENTED.
+    """
     raise unimplemented(f"{method} is not implemented by this server; use Predict or Classify")
 
 
 def _answer(context: Any, work: Callable[[], Any]) -> Any:
     try:
         return work()
-    except StatusError as error:
-        message = error.message
-        if len(message) > _MESSAGE_LIMIT:
-            message = message[:_MESSAGE_LIMIT] + "...TRUNCATED"
-        context.abort(error.code, message)
     except Exception as error:
-        logger.exception("a request failed")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__} in the server; its log has the rest")
+        context.abort(*refusal(error))
+
+
+def refusal(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """The status that a request is answered with which ended in an error; one that is ours is logged."""
+    if not isinstance(error, StatusError):
+        logger.error("a request failed", exc_info=error)
+        return grpc.StatusCode.INTERNAL, f"{type(error).__name__} in the server; its log has the rest"
+    message = error.message
+    return error.code, message if len(message) <= _MESSAGE_LIMIT else message[:_MESSAGE_LIMIT] + "...TRUNCATED"

@@ -41,6 +41,11 @@ def unavailable(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.UNAVAILABLE, message)
 
 
+def resource_exhausted(message: str) -> StatusError:
+    """RESOURCE_EXHAUSTED with this message."""
+    return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
 def unimplemented(message: str) -> StatusError:
     """UNIMPLEMENTED with this message."""
     return StatusError(grpc.StatusCode.UNIMPLEMENTED, message)

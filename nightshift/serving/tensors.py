@@ -82,7 +82,8 @@ def to_proto(array: np.ndarray[Any, Any]) -> Any:
     Raises:
         TensorError: its dtype has no counterpart, or an object is neither bytes nor str.
     """
-    kind, proto = _empty_proto(array)
+    proto = tensor_pb2.TensorProto()
+    kind = _begin(proto, array)
     if kind.name == "string":
         proto.string_val.extend(_bytes_of(array))
     else:
@@ -95,27 +96,37 @@ def to_field_proto(array: np.ndarray[Any, Any]) -> Any:
 
     Clients are written that read the field directly. Arguments and errors are those of `to_proto`.
     """
-    kind, proto = _empty_proto(array)
+    proto = tensor_pb2.TensorProto()
+    fill_field_proto(proto, array)
+    return proto
+
+
+def fill_field_proto(proto: Any, array: np.ndarray[Any, Any]) -> None:
+    """As `to_field_proto`, into an empty TensorProto: one inside another message need not be copied there."""
+    kind = _begin(proto, array)
     if kind.name == "string":
         proto.string_val.extend(_bytes_of(array))
     else:
         values = np.ascontiguousarray(array, dtype=kind.dtype).reshape(-1).view(kind.stored)
         for start in range(0, len(values), _AT_ONCE):
             getattr(proto, kind.field).extend(values[start : start + _AT_ONCE].tolist())
-    return proto
 
 
-def _empty_proto(array: np.ndarray[Any, Any]) -> tuple[_Kind, Any]:
-    native = array.dtype.newbyteorder("=")
-    kind = _BY_DTYPE.get(np.dtype("O") if native.kind == "U" else native)
+def _begin(proto: Any, array: np.ndarray[Any, Any]) -> _Kind:
+    """Write dtype and shape."""
+    kind = _BY_DTYPE.get(array.dtype)
+    if kind is None:
+        native = array.dtype.newbyteorder("=")
+        kind = _BY_DTYPE.get(np.dtype("O") if native.kind == "U" else native)
     if kind is None:
         hint = ", put bytes into an object array" if native.kind == "S" else ""
         raise TensorError(f"found an array of dtype {array.dtype}, expected numbers, bool or strings{hint}")
-    proto = tensor_pb2.TensorProto(dtype=kind.number)
-    proto.tensor_shape.SetInParent()
+    proto.dtype = kind.number
+    shape = proto.tensor_shape
+    shape.SetInParent()
     for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    return kind, proto
+        shape.dim.add().size = size
+    return kind
 
 
 def _bytes_of(array: np.ndarray[Any, Any]) -> Iterable[bytes]:

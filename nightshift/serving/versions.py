@@ -1,6 +1,7 @@
 """The versions of a model in a folder, and whether one is whole."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -66,6 +67,8 @@ def check_whole(version: Path) -> None:
     if (version / MANIFEST).is_file():
         _check_files(version, _read_manifest(version / MANIFEST))
         return
+    if os.path.lexists(version / MANIFEST):
+        raise _damaged(f"{version / MANIFEST}: found something else, expected a file")
     index = version / "variables" / "variables.index"
     for required in (version / "saved_model.pb", index):
         if not required.is_file():

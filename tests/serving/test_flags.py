@@ -2,10 +2,12 @@
 
 import click
 import pytest
+from certificates import Authority
 from click.testing import CliRunner
 
 from nightshift.serving.embedded import command
 from nightshift.serving.embedded.flags import channel_arguments
+from nightshift.serving.embedded.tls import ServerTls
 
 TENSORFLOW_SERVING = {
     "port", "grpc_socket_path", "rest_api_port", "rest_api_num_threads", "rest_api_timeout_in_ms",
@@ -24,7 +26,7 @@ TENSORFLOW_SERVING = {
 }  # fmt: skip
 """The flags of tensorflow_model_server 2.20, from its main.cc."""
 
-OURS = {"host", "max-message-bytes", "until-stdin-closes"}
+OURS = {"host", "max-message-bytes", "sample_rate", "sample_requests_to", "until-stdin-closes"}
 
 
 @pytest.fixture
@@ -82,6 +84,36 @@ def test_a_container_s_arguments_are_understood(run, tmp_path):
     assert rest == {"until_stdin_closes": False, "config_file": file, "config_poll_seconds": 0}
 
 
+def test_files_of_tensorflow_serving_are_read(run, tmp_path):
+    monitoring, ssl = tmp_path / "monitoring.config", tmp_path / "ssl.config"
+    monitoring.write_text('prometheus_config { enable: true, path: "/metrics" }')
+    pair = Authority().sign("server")
+    key, certificate = (pem.decode().replace("\n", "\\n") for pem in (pair.key, pair.certificate))
+    ssl.write_text(f'server_key: "{key}"\nserver_cert: "{certificate}"')
+    options = run(
+        "--model_base_path=/m",
+        "--rest_api_port=8501",
+        "--rest_api_timeout_in_ms=1500",
+        f"--monitoring_config_file={monitoring}",
+        f"--ssl_config_file={ssl}",
+    )[2]
+    assert (options.rest_seconds, options.metrics_path) == (1.5, "/metrics")
+    assert options.tls == ServerTls(pair.key, pair.certificate)
+
+
+@pytest.mark.parametrize("flag", ["monitoring_config_file", "ssl_config_file"])
+def test_a_file_that_is_not_there_is_told_without_a_traceback(run, tmp_path, flag):
+    assert f"error: {tmp_path / 'missing'}: expected a " in run(
+        "--model_base_path=/m", f"--{flag}={tmp_path / 'missing'}"
+    )
+
+
+def test_metrics_without_rest_are_refused(run, tmp_path):
+    (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
+    found = run("--model_base_path=/m", f"--monitoring_config_file={tmp_path / 'monitoring.config'}")
+    assert "--monitoring_config_file needs --rest_api_port" in found
+
+
 def test_without_flags_there_is_no_rest_and_loopback_only(run):
     _, port, options, _ = run("--model_base_path=/m")
     assert (options.host, port, options.rest_port) == ("127.0.0.1", 8500, None)
@@ -106,7 +138,7 @@ def test_truths_are_bare_or_spelled_out(run, form, value):
         (["--enable_grpc_healthcheck_service=maybe"], "found 'maybe', expected true or false"),
         (["--grpc_channel_arguments=a"], "found 'a', expected KEY=VALUE"),
         (["--max_num_load_retries=-1"], "-1 is not in the range x>=0"),
-        (["--enable_batching=true"], "No such option '--enable_batching'"),
+        (["--use_alts_credentials=true"], "No such option '--use_alts_credentials'"),
         ([], "expected either --model_config_file or --model_base_path"),
         (["--model_config_file=/a", "--model_base_path=/b"], "expected either --model_config_file or"),
         (["--model_config_file=/a", "--model_name=b"], "expected either --model_config_file or"),

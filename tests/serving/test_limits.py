@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from nightshift.errors import ConfigurationError
 from nightshift.serving.embedded import limits
-from nightshift.serving.embedded.limits import COPIES, SHARE_FOR_REQUESTS, Capacity, Limits, capacity, container_limits
+from nightshift.serving.embedded.limits import (
+    COPIES,
+    REST_MESSAGES,
+    SHARE_FOR_REQUESTS,
+    Capacity,
+    Limits,
+    capacity,
+    container_limits,
+)
 
 MIB = 2**20
 CORES = float(len(os.sched_getaffinity(0)))
@@ -121,6 +129,14 @@ def test_short_of_memory_the_message_shrinks_first_then_the_threads():
     assert capacity(Limits(2.0, 1024 * MIB), used) == Capacity(3, 8 * MIB, 2)
 
 
+def test_rest_takes_its_part():
+    used = 400 * MIB
+    assert capacity(Limits(2.0, 16384 * MIB), used, rest=True) == Capacity(8, 64 * MIB, 2)
+    with pytest.raises(ConfigurationError, match="found 592 MiB, expected at least 635 MiB"):
+        capacity(Limits(2.0, 592 * MIB), used, rest=True)
+    assert capacity(Limits(2.0, 635 * MIB), used, rest=True) == Capacity(1, 8 * MIB, 2)
+
+
 def test_a_message_size_that_was_asked_for_is_kept():
     assert capacity(Limits(2.0, 2048 * MIB), 400 * MIB, message_bytes=64 * MIB) == Capacity(1, 64 * MIB, 2)
 
@@ -137,14 +153,16 @@ def test_too_little_memory_for_one_request_is_refused_with_what_it_takes():
     st.integers(0, 512 * MIB),
     st.integers(0, 64),
     st.integers(0, 256 * MIB),
+    st.booleans(),
 )
-def test_all_requests_together_fit_what_is_free(cpus, memory, used, threads, message_bytes):
+def test_all_requests_together_fit_what_is_free(cpus, memory, used, threads, message_bytes, rest):
+    beside = REST_MESSAGES if rest else 0
     try:
-        size = capacity(Limits(cpus, memory), used, threads=threads, message_bytes=message_bytes)
+        size = capacity(Limits(cpus, memory), used, threads=threads, message_bytes=message_bytes, rest=rest)
     except ConfigurationError:
         smallest = message_bytes or limits.SMALLEST_MESSAGE_BYTES
-        assert used + smallest * COPIES / SHARE_FOR_REQUESTS > memory - 2 * COPIES
+        assert used + smallest * (COPIES + beside) / SHARE_FOR_REQUESTS > memory - 2 * COPIES
         return
-    assert size.threads * size.message_bytes * COPIES <= (memory - used) * SHARE_FOR_REQUESTS
+    assert (size.threads * COPIES + beside) * size.message_bytes <= (memory - used) * SHARE_FOR_REQUESTS
     assert 1 <= size.threads <= (threads or 4 * math.ceil(cpus))
     assert not message_bytes or size.message_bytes == message_bytes

@@ -1,25 +1,13 @@
-"""REST: the status and the metadata of models, in TensorFlow Serving's words."""
+"""REST: the status and the metadata of models, in TensorFlow Serving's words. Predict: test_rest_predict.py."""
 
-import contextlib
-import http.client
-import json
 import threading
 import time
 
 import numpy as np
 import pytest
+from rest import ask
 
 from nightshift.serving.config import model_config, server_config
-
-
-def ask(server, path, method="GET", body=None):
-    """Status and JSON of a request to a running server."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request(method, path, body)
-        response = connection.getresponse()
-        assert response.headers["Content-Type"] == "application/json"
-        return response.status, json.load(response)
 
 
 @pytest.fixture
@@ -87,12 +75,6 @@ def test_names_are_percent_decoded_and_the_rest_is_read_in_any_case(server):
 )
 def test_what_cannot_be_answered_is_refused_in_json(server, method, path, status, message):
     assert ask(server, path, method) == (status, {"error": message})
-
-
-def test_predict_over_rest_is_refused_after_its_body_was_sent(server):
-    status, found = ask(server, "/v1/models/m/versions/1:predict", "POST", b"1" * 500_000)
-    assert status == 501
-    assert "ask over gRPC" in found["error"]
 
 
 def test_a_version_that_cannot_be_loaded_is_at_its_end_and_not_ready(publish, launch):

@@ -13,12 +13,17 @@ from typing import Any
 import click
 
 from nightshift.errors import ConfigurationError, NightshiftError
+from nightshift.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from nightshift.serving.config import model_config, read_config, server_config
 from nightshift.serving.embedded.flags import channel_arguments, truth
+from nightshift.serving.embedded.monitoring import read_metrics_path
 from nightshift.serving.embedded.server import ServerOptions, serve
+from nightshift.serving.embedded.tls import read_tls
+from nightshift.serving.samples import Sampler
 
 _PORT = click.IntRange(0, 65535)
 _COUNT = click.IntRange(0)
+_SHARE = click.FloatRange(0, 1, min_open=True)
 _FILE = click.Path(path_type=Path)
 
 
@@ -26,6 +31,15 @@ _FILE = click.Path(path_type=Path)
 @click.option("--host", default=ServerOptions.host, show_default=True, help="Address to listen on.")
 @click.option("--port", default=8500, show_default=True, type=_PORT, help="Port of gRPC; 0 picks a free one.")
 @click.option("--rest_api_port", default=0, show_default=True, type=_PORT, help="Port of REST; 0: none.")
+@click.option(
+    "--rest_api_timeout_in_ms",
+    default=30_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How long a request over REST may wait until it is begun.",
+)
+@click.option("--monitoring_config_file", type=_FILE, help="A MonitoringConfig in text form: Prometheus, over REST.")
+@click.option("--ssl_config_file", type=_FILE, help="An SSLConfig in text form: TLS for gRPC.")
 @click.option("--model_config_file", type=_FILE, help="A ModelServerConfig in text form.")
 @click.option("--model_config_file_poll_wait_seconds", default=0, show_default=True, type=_COUNT, help="0: read once.")
 @click.option("--model_name", help='Serve one model of this name ("default" if not given) ...')
@@ -54,11 +68,18 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--max-message-bytes", default=0, show_default=True, type=_COUNT, help="0: by the memory limit, at most 64 MiB."
 )
+@click.option("--sample_requests_to", default="", metavar="PLACE", help="Keep sampled requests in a folder or gs://.")
+@click.option("--sample_rate", default=0.01, show_default=True, type=_SHARE, help="Share of the requests that is kept.")
+@truth("--enable_batching", False, "Compute requests together that come at the same time.")
+@click.option("--batching_parameters_file", type=_FILE, help="BatchingParameters in text form.")
 @click.option("--until-stdin-closes", is_flag=True, help="Stop when the process that started this one ends.")
 def main(
     host: str,
     port: int,
     rest_api_port: int,
+    rest_api_timeout_in_ms: int,
+    monitoring_config_file: Path | None,
+    ssl_config_file: Path | None,
     model_config_file: Path | None,
     model_config_file_poll_wait_seconds: int,
     model_name: str | None,
@@ -73,11 +94,24 @@ def main(
     tensorflow_intra_op_parallelism: int,
     tensorflow_inter_op_parallelism: int,
     max_message_bytes: int,
+    sample_requests_to: str,
+    sample_rate: float,
+    enable_batching: bool,
+    batching_parameters_file: Path | None,
     until_stdin_closes: bool,
 ) -> None:
     """Serve SavedModels over TensorFlow Serving's gRPC API."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        tls = read_tls(ssl_config_file) if ssl_config_file else None
+        metrics_path = read_metrics_path(monitoring_config_file) if monitoring_config_file else ""
+        if metrics_path and not rest_api_port:
+            raise ConfigurationError("--monitoring_config_file needs --rest_api_port: metrics are answered there")
+        batching = _batching(enable_batching, batching_parameters_file)
+        sampler = Sampler(sample_requests_to, sample_rate) if sample_requests_to else None
+    except NightshiftError as error:
+        sys.exit(f"error: {error}")
     options = ServerOptions(
         host=host,
         rest_port=rest_api_port or None,
@@ -91,6 +125,11 @@ def main(
         channel_arguments=grpc_channel_arguments,
         intra_op_threads=tensorflow_intra_op_parallelism,
         inter_op_threads=tensorflow_inter_op_parallelism,
+        tls=tls,
+        rest_seconds=rest_api_timeout_in_ms / 1000,
+        metrics_path=metrics_path,
+        batching=batching,
+        sampler=sampler,
     )
     try:
         serve(
@@ -103,6 +142,14 @@ def main(
         )
     except NightshiftError as error:
         sys.exit(f"error: {error}")
+
+
+def _batching(enabled: bool, file: Path | None) -> BatchingParameters | None:
+    if file is not None and not enabled:
+        raise ConfigurationError("--batching_parameters_file is set without --enable_batching")
+    if file is not None:
+        return read_batching_parameters(file)
+    return BatchingParameters() if enabled else None
 
 
 def _config(file: Path | None, name: str | None, base_path: Path | None) -> Any:

@@ -15,6 +15,7 @@ from nightshift.errors import ConfigurationError
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+STATM = Path("/proc/self/statm")
 
 THREADS_PER_CPU = 4
 """Requests side by side, as in TensorFlow Serving: while some run, others are read, converted and answered."""
@@ -28,6 +29,13 @@ COPIES = 18
 that are answered by as many, 13 for twice as many, 17 for strings of one byte. They are there as gRPC received them, as
 bytes, as a parsed message, as an array, as tensors in and out, and as the answer's message, parsed and as bytes. What a
 network needs for its layers is not in it: that goes with the number of examples, and only the network knows it."""
+
+REST_MESSAGES = 4
+"""Sizes of the largest message that bodies and answers of REST may take together while they are read and sent."""
+
+PARSED_MESSAGES = 10
+"""Sizes of the largest message that a body of JSON may take once parsed, within COPIES. Measured at 8 MiB, with rows,
+columns, strings, lists and objects: a request over REST takes 13 sizes at most, its answer included."""
 
 SHARE_FOR_REQUESTS = 0.75
 """Of the memory that is free when the server starts. The rest is for models, one that loads beside another among them,
@@ -82,18 +90,19 @@ def container_limits(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> 
     return Limits(min([cores, *quotas]), min(memories, default=None))
 
 
-def capacity(limits: Limits, used: int, *, threads: int = 0, message_bytes: int = 0) -> Capacity:
+def capacity(limits: Limits, used: int, *, threads: int = 0, message_bytes: int = 0, rest: bool = False) -> Capacity:
     """How large a server makes itself: THREADS_PER_CPU threads and MESSAGE_BYTES, or less where memory is short.
 
     Requests side by side may take `threads * message_bytes * COPIES`, which has to fit SHARE_FOR_REQUESTS of what is
-    free. First the largest message shrinks, down to SMALLEST_MESSAGE_BYTES, then there are fewer threads. Waiting
-    requests are left in the network's buffers and count as nothing.
+    free, beside the REST_MESSAGES that REST holds. First the largest message shrinks, down to SMALLEST_MESSAGE_BYTES,
+    then there are fewer threads. Waiting requests of gRPC are left in the network's buffers and count as nothing.
 
     Args:
         limits: of the container.
         used: bytes that this process has already.
         threads: requests side by side at most; 0: by the CPU limit.
         message_bytes: the largest message; 0: by the memory.
+        rest: whether it answers over REST too.
 
     Raises:
         ConfigurationError: not even one request fits.
@@ -102,20 +111,21 @@ def capacity(limits: Limits, used: int, *, threads: int = 0, message_bytes: int 
     most = threads or THREADS_PER_CPU * tensorflow_threads
     if limits.memory is None:
         return Capacity(most, message_bytes or MESSAGE_BYTES, tensorflow_threads)
-    copies = int((limits.memory - used) * SHARE_FOR_REQUESTS) // COPIES
-    size = message_bytes or min(MESSAGE_BYTES, max(SMALLEST_MESSAGE_BYTES, copies // most))
-    if copies < size:
-        needed = used + math.ceil(size * COPIES / SHARE_FOR_REQUESTS)
+    room, beside = int((limits.memory - used) * SHARE_FOR_REQUESTS), REST_MESSAGES if rest else 0
+    size = message_bytes or min(MESSAGE_BYTES, max(SMALLEST_MESSAGE_BYTES, room // (COPIES * most + beside)))
+    fitting = (room // size - beside) // COPIES
+    if fitting < 1:
+        needed = used + math.ceil(size * (COPIES + beside) / SHARE_FOR_REQUESTS)
         raise ConfigurationError(
             f"memory limit: found {limits.memory // 2**20} MiB, expected at least {math.ceil(needed / 2**20)} MiB for "
             f"one message of {size // 2**20} MiB at a time"
         )
-    return Capacity(min(most, copies // size), size, tensorflow_threads)
+    return Capacity(min(most, fitting), size, tensorflow_threads)
 
 
 def memory_used() -> int:
     """The bytes that this process has in memory. Only Linux says, which alone has control groups."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(STATM.read_text().split()[1]) * resource.getpagesize()
 
 
 def _groups(membership: Path) -> list[tuple[list[str], str]]:

@@ -1,13 +1,12 @@
 """The embedded model server: TensorFlow Serving's gRPC API, gRPC's health service and REST over one manager."""
 
+import gc
 import logging
 import os
 import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,22 @@ from grpc_health.v1 import health_pb2_grpc
 
 from nightshift.errors import ConfigurationError
 from nightshift.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
+from nightshift.serving.batch_scheduler import BatchScheduler
+from nightshift.serving.batching import BatchedServable
+from nightshift.serving.batching_parameters import BatchingParameters
+from nightshift.serving.embedded.deferred import DeferredPredict, can_defer
 from nightshift.serving.embedded.follow import follow
 from nightshift.serving.embedded.health import Health
 from nightshift.serving.embedded.http import HttpServer
-from nightshift.serving.embedded.limits import capacity, container_limits, memory_used
-from nightshift.serving.embedded.rest import RestApi
+from nightshift.serving.embedded.limits import REST_MESSAGES, capacity, container_limits, memory_used
+from nightshift.serving.embedded.measures import Measures
+from nightshift.serving.embedded.request_threads import RequestThreads
+from nightshift.serving.embedded.rest import RestApi, RestOptions
+from nightshift.serving.embedded.tls import ServerTls
+from nightshift.serving.embedded.unreadable import RefuseUnreadable
 from nightshift.serving.manager import Manager
-from nightshift.serving.servable import Servable
+from nightshift.serving.samples import Sampler
+from nightshift.serving.servable import Runnable, Servable
 from nightshift.serving.services import ModelService, PredictionService
 from nightshift.serving.status import StatusError
 from nightshift.serving.store import STORE_SERVICE
@@ -40,6 +48,9 @@ _SERVICES = (
 )
 _MAX_CONCURRENT = 256
 """Requests at once, waiting ones included; beyond that they are refused as RESOURCE_EXHAUSTED."""
+
+_BATCHED_REQUESTS = 80
+"""Requests side by side where they are computed together, at most; most of them wait for their batch, in no thread."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,12 @@ class ServerOptions:
         channel_arguments: gRPC's, over those that are set here.
         intra_op_threads: TensorFlow's threads an operation.
         inter_op_threads: TensorFlow's threads for operations side by side.
+        batching: how requests are computed together; None: each alone.
+        tls: what the gRPC port proves itself with; None: it is not encrypted. REST never is.
+        rest_seconds: how long a request over REST may wait until it is begun.
+        metrics_path: where on the REST port Prometheus finds the metrics; '' if nowhere.
         store: identity of the store that it serves, '' if it serves none: who releases to it can tell.
+        sampler: is offered every answered request, and closed when the server stops; None: nothing is kept.
     """
 
     host: str = "127.0.0.1"
@@ -76,7 +92,12 @@ class ServerOptions:
     channel_arguments: tuple[tuple[str, int | str], ...] = ()
     intra_op_threads: int = 0
     inter_op_threads: int = 0
+    batching: BatchingParameters | None = None
+    tls: ServerTls | None = None
+    rest_seconds: float = 30.0
+    metrics_path: str = ""
     store: str = ""
+    sampler: Sampler | None = None
 
 
 def _sized(options: ServerOptions) -> ServerOptions:
@@ -87,15 +108,28 @@ def _sized(options: ServerOptions) -> ServerOptions:
     """
     limits = container_limits()
     used = 0 if limits.memory is None else memory_used()
-    size = capacity(limits, used, threads=options.threads, message_bytes=options.max_message_bytes)
+    threads = options.threads or (_BATCHED_REQUESTS if options.batching else 0)
+    rest = options.rest_port is not None
+    size = capacity(limits, used, threads=threads, message_bytes=options.max_message_bytes, rest=rest)
     logger.info("%s: %s", limits, size)
+    batching = options.batching
+    if batching:
+        batching = replace(batching, num_batch_threads=batching.num_batch_threads or size.tensorflow_threads)
     return replace(
         options,
         threads=size.threads,
         max_message_bytes=size.message_bytes,
         intra_op_threads=options.intra_op_threads or size.tensorflow_threads,
         inter_op_threads=options.inter_op_threads or size.tensorflow_threads,
+        batching=batching,
     )
+
+
+def _in_batches(options: ServerOptions) -> int:
+    """How many of the requests side by side wait for their batch in no thread: most, or none without batching."""
+    if options.batching is None or not can_defer():
+        return 0
+    return options.threads * 9 // 10
 
 
 class RunningServer:
@@ -109,33 +143,89 @@ class RunningServer:
     def __init__(self, config: Any, port: int, options: ServerOptions) -> None:
         self._options = options = _sized(options)
         self._stopping = threading.Event()
+        self._scheduler = BatchScheduler(options.batching) if options.batching else None
         self._manager = Manager(
-            partial(_load, options=options),
+            self._load,
             poll_seconds=options.poll_seconds,
             labels_for_unavailable=options.labels_for_unavailable,
             load_retries=options.load_retries,
             load_retry_seconds=options.load_retry_seconds,
         )
+        self._measures = Measures(self._manager)
+        self._prediction = PredictionService(
+            self._manager, max_bytes=options.max_message_bytes, measures=self._measures, sampler=options.sampler
+        )
         stores = (STORE_SERVICE, f"{STORE_SERVICE}/{options.store}") if options.store else ()
         self._health = Health((*_SERVICES, *stores))
-        self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="request")
-        self._server = _grpc_server(self._manager, self._health, self._threads, options)
+        self._in_batches = _in_batches(options)
+        self._threads = RequestThreads(options.threads - self._in_batches)
+        self._server = self._grpc_server()
         self._rest: HttpServer | None = None
         self.host = options.host
         try:
             self._manager.apply(config)
-            self.port = _bind(self._server, options.host, port)
+            self.port = _bind(self._server, options.host, port, options.tls)
             if options.rest_port is not None:
-                api = RestApi(self._manager, self._stopping.is_set)
-                self._rest = HttpServer(options.host, options.rest_port, api)
+                self._rest = self._rest_server(options.rest_port)
             self._server.start()
         except BaseException as error:
             if self._rest:
                 self._rest.stop()
             self._manager.stop()
+            if self._scheduler:
+                self._scheduler.close()
             if isinstance(error, StatusError):
                 raise ConfigurationError(f"model configuration: {error.message}") from error
             raise
+
+    def _grpc_server(self) -> Any:
+        options = self._options
+        arguments: dict[str, int | str] = {
+            "grpc.max_receive_message_length": options.max_message_bytes,
+            "grpc.max_send_message_length": options.max_message_bytes,
+            # Two servers on one port would share its connections by chance.
+            "grpc.so_reuseport": 0,
+            # A request that waits for a thread is held back in the client; with this it would be read ahead by
+            # megabytes.
+            "grpc.http2.bdp_probe": 0,
+        }
+        arguments.update(options.channel_arguments)
+        server = grpc.server(
+            self._threads,
+            interceptors=[RefuseUnreadable()],
+            maximum_concurrent_rpcs=_MAX_CONCURRENT,
+            options=list(arguments.items()),
+        )
+        if self._in_batches:
+            size = options.max_message_bytes
+            DeferredPredict(self._prediction, max_bytes=size, most=self._in_batches).add_to(server)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self._prediction, server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(self._manager), server)
+        if options.health:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        return server
+
+    def _rest_server(self, port: int) -> HttpServer:
+        options = self._options
+        size = options.max_message_bytes
+        rest = RestOptions(self._threads, size, options.rest_seconds, options.metrics_path)
+        api = RestApi(self._manager, self._prediction, self._measures, self._stopping.is_set, rest)
+        server = HttpServer(options.host, port, api, body_bytes=size, room=REST_MESSAGES * size)
+        self._measures.number(
+            "nightshift_requests_waiting", "Requests that wait for a thread.", lambda: self._threads.waiting
+        )
+        self._measures.number(
+            "nightshift_rest_connections", "Connections that are open for REST.", lambda: server.connections
+        )
+        self._measures.number(
+            "nightshift_request_threads", "Requests that are answered side by side.", lambda: options.threads
+        )
+        self._measures.number("nightshift_max_message_bytes", "The size of the largest message.", lambda: size)
+        return server
+
+    def _load(self, path: Path) -> Runnable:
+        with self._measures.loading(path):
+            return _load(path, self._options, self._scheduler)
 
     @property
     def rest_port(self) -> int | None:
@@ -169,6 +259,10 @@ class RunningServer:
         if self._rest:
             self._rest.stop()
         self._manager.stop()
+        if self._scheduler:
+            self._scheduler.close()
+        if self._options.sampler:
+            self._options.sampler.close()
 
 
 def start(config: Any, port: int = 0, options: ServerOptions | None = None) -> RunningServer:
@@ -187,38 +281,21 @@ def start(config: Any, port: int = 0, options: ServerOptions | None = None) -> R
     return server
 
 
-def _load(path: Path, options: ServerOptions) -> Servable:
+def _load(path: Path, options: ServerOptions, scheduler: BatchScheduler | None) -> Runnable:
     servable = Servable(path, intra_op_threads=options.intra_op_threads, inter_op_threads=options.inter_op_threads)
     try:
         warm_up(servable, path, max_bytes=options.max_message_bytes)
     except BaseException:
         servable.close()
         raise
-    return servable
+    return BatchedServable(servable, scheduler) if scheduler else servable
 
 
-def _grpc_server(manager: Manager, health: Health, threads: ThreadPoolExecutor, options: ServerOptions) -> Any:
-    arguments: dict[str, int | str] = {
-        "grpc.max_receive_message_length": options.max_message_bytes,
-        "grpc.max_send_message_length": options.max_message_bytes,
-        # Two servers on one port would share its connections by chance.
-        "grpc.so_reuseport": 0,
-        # A request that waits for a thread is held back in the client; with this it would be read ahead by megabytes.
-        "grpc.http2.bdp_probe": 0,
-    }
-    arguments.update(options.channel_arguments)
-    server = grpc.server(threads, maximum_concurrent_rpcs=_MAX_CONCURRENT, options=list(arguments.items()))
-    prediction = PredictionService(manager, max_bytes=options.max_message_bytes)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
-    if options.health:
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    return server
-
-
-def _bind(server: Any, host: str, port: int) -> int:
+def _bind(server: Any, host: str, port: int, tls: ServerTls | None) -> int:
     address = f"[{host}]" if ":" in host and not host.startswith("[") else host
     try:
+        if tls is not None:
+            return int(server.add_secure_port(f"{address}:{port}", tls.credentials()))
         return int(server.add_insecure_port(f"{address}:{port}"))
     except RuntimeError as error:
         raise ConfigurationError(f"port: found {port} on {host}, which is taken or not this machine's") from error
@@ -250,6 +327,10 @@ def serve(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    # What has been imported stays. Looking through it for garbage takes 0.2 s, in which nothing is answered, and a
+    # large body of JSON makes enough lists to have that done again and again.
+    gc.collect()
+    gc.freeze()
     if until_stdin_closes:
         threading.Thread(target=_await_end_of_input, args=(stopping,), daemon=True).start()
     server = RunningServer(config, port, options)
