@@ -38,7 +38,7 @@ test: setup ## lint, types and tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -m "not cluster"
+	$(PY) -m pytest -m "not cluster and not soak"
 
 .PHONY: test-cluster
 test-cluster: setup ## on a real Kubernetes: manifests, releases, rollbacks, kills; with KFP_ENDPOINT also runs and schedules
@@ -47,6 +47,10 @@ test-cluster: setup ## on a real Kubernetes: manifests, releases, rollbacks, kil
 .PHONY: test-soak
 test-soak: setup ## the same in full counts: 20 releases and 5 rollbacks under load, 20 kills
 	$(PY) -m pytest tests/cluster -m soak --timeout 3600
+
+.PHONY: test-releases
+test-releases: setup ## on this machine in full counts: 50 kills on disk and in a bucket, 20 releases and 5 rollbacks under load
+	$(PY) -m pytest tests/serving -m "soak and not cluster" --timeout 3600
 
 .PHONY: results
 results: setup ## the tables of docs/results.md, on the data in DATA=DIR (ONLY="fashion digits.blog" SEEDS=0); hours, resumable

@@ -96,7 +96,7 @@ def status(model: str, server: str, workspace: str, as_json: bool) -> None:
                 one.holder or "-",
             )
         )
-    _table(rows)
+    table(rows)
     for one in found:
         for sentence in one.drift:
             click.echo(f"{one.model}: not as released: {sentence}")
@@ -107,7 +107,8 @@ def _nothing(namespace: str) -> None:
     click.echo(f"nothing is served in namespace {namespace}", err=True)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> None:
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of texts in columns, the names of the columns first."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

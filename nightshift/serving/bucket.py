@@ -6,6 +6,7 @@ reads the bucket by itself; who needs a version's files here gets a copy.
 
 import base64
 import hashlib
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -19,7 +20,7 @@ from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
 from nightshift.serving.object_lock import object_lock
 from nightshift.serving.objects import RETRY, Objects, in_words
-from nightshift.serving.storage import MAX_FILE_BYTES
+from nightshift.serving.storage import MAX_FILE_BYTES, Hold
 
 MAX_VERSION_BYTES = 1 << 34
 WORKERS = 8
@@ -79,11 +80,12 @@ class Bucket:
         """See Files."""
         self.objects.write(name, lambda blob, **options: blob.upload_from_string(content, **options))
 
-    def put_version(self, name: str, saved_model: Path) -> None:
+    def put_version(self, name: str, saved_model: Path, proceed: Callable[[], None]) -> None:
         """See Files."""
         files = {path.relative_to(saved_model).as_posix() for path in saved_model.rglob("*") if path.is_file()}
 
         def upload(file: str) -> Any:
+            proceed()
             path = str(saved_model / file)
             return self.objects.write(
                 f"{name}/{file}", lambda blob, **options: blob.upload_from_filename(path, **options)
@@ -133,9 +135,23 @@ class Bucket:
             raise StoreError(f"{self.url(name)}: the object {blob.name!r} has a name that is no safe path")
         return file
 
-    def lock(self, seconds: float) -> AbstractContextManager[None]:
+    def remove_version(self, name: str) -> None:
+        """See Files. The manifest goes first: what is left of a removal that was killed is no version."""
+        blobs = self.objects.files(name, deep=True)
+        for blob in (blob for blob in blobs if self._relative(blob, name) == MANIFEST):
+            self.objects.delete(blob)
+        _at_once(self.objects.delete, (blob for blob in blobs if self._relative(blob, name) != MANIFEST))
+
+    def age(self, name: str) -> float:
         """See Files."""
-        return object_lock(self.objects, ".lock", print, seconds)
+        return min(
+            (time.time() - blob.updated.timestamp() for blob in self.objects.files(name, deep=True)),
+            default=float("inf"),
+        )
+
+    def lock(self, seconds: float, tell: Callable[[str], None], wanted_for: str) -> AbstractContextManager[Hold]:
+        """See Files."""
+        return object_lock(self.objects, ".lock", tell, seconds, wanted_for)
 
 
 def bucket(url: str, copies: Path) -> Bucket:

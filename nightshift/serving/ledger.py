@@ -5,6 +5,7 @@ approved    a server loaded it and answered the golden batch; from here on its r
 promoted    the label `stable` names it
 refused     it will never serve; with the reason
 rolled_back the label `stable` names an earlier version again
+removed     its files leave the store, to make room; with the reason
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 from nightshift.errors import StoreError
 from nightshift.serving.storage import Files
 
-KINDS = ("published", "approved", "promoted", "refused", "rolled_back")
+KINDS = ("published", "approved", "promoted", "refused", "rolled_back", "removed")
 NAME = re.compile(r"[0-9]{6}\.json")
 
 
@@ -50,6 +51,7 @@ class State:
         published: facts a version.
         refused: version -> reason, rolled back ones included.
         rolled_back: versions that served until a person took them back.
+        removed: versions whose files are gone -> when and why, in words.
     """
 
     serving: tuple[int, ...] = ()
@@ -57,11 +59,17 @@ class State:
     published: dict[int, dict[str, Any]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     rolled_back: frozenset[int] = frozenset()
+    removed: dict[int, str] = field(default_factory=dict)
 
     @property
     def stable(self) -> int:
         """The version that serves, 0 if none does."""
         return self.serving[-1] if self.serving else 0
+
+    @property
+    def predecessor(self) -> int:
+        """The version that served before it and can again, 0 if there is none."""
+        return self.serving[-2] if len(self.serving) > 1 else 0
 
 
 def fold(events: Sequence[Event]) -> State:
@@ -71,10 +79,14 @@ def fold(events: Sequence[Event]) -> State:
     published: dict[int, dict[str, Any]] = {}
     refused: dict[int, str] = {}
     rolled_back: set[int] = set()
+    removed: dict[int, str] = {}
     for event in events:
         if event.kind in ("published", "approved"):
             pending = (event.version, event.kind)
             published.setdefault(event.version, event.facts)
+        elif event.kind == "removed":
+            removed[event.version] = f"{event.time}: {event.reason}"
+            serving = [version for version in serving if version != event.version]
         elif event.kind == "rolled_back":
             while serving and serving[-1] != event.version:
                 rolled_back.add(serving[-1])
@@ -87,7 +99,7 @@ def fold(events: Sequence[Event]) -> State:
                 serving.append(event.version)
             else:
                 refused[event.version] = event.reason
-    return State(tuple(serving), pending, published, refused, frozenset(rolled_back))
+    return State(tuple(serving), pending, published, refused, frozenset(rolled_back), removed)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,12 @@ def check_manifest(saved_model: Path) -> None:
         raise StoreError(f"{saved_model / name}: {'not in the manifest' if name in there else 'missing'}")
     for name, (size, sha256) in listed.items():
         file = saved_model / name
-        if file.stat().st_size != size or sha256_of(file) != sha256:
-            raise StoreError(f"{file}: its content is not that of the manifest")
+        if (found := file.stat().st_size) != size:
+            raise StoreError(f"{file}: its content is not that of the manifest: found {found} bytes, expected {size}")
+        if (digest := sha256_of(file)) != sha256:
+            raise StoreError(
+                f"{file}: its content is not that of the manifest: found SHA-256 {digest}, expected {sha256}"
+            )
 
 
 def _files(saved_model: Path) -> set[str]:

@@ -3,11 +3,11 @@
 STORAGE_EMULATOR_HOST is respected. Imported only where a store is in a bucket.
 """
 
+import contextlib
 import errno
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,6 +107,15 @@ class Objects:
         with in_words(self.url(name)):
             return self._bucket.get_blob(f"{self.prefix}{name}", retry=RETRY)
 
+    def delete(self, blob: Any) -> None:
+        """Delete an object in the generation that was seen; one that is gone is deleted.
+
+        Raises:
+            StoreError: no permission or no network, or the object has been replaced.
+        """
+        with in_words(self.url(blob.name.removeprefix(self.prefix))), contextlib.suppress(NotFound):
+            blob.delete(if_generation_match=blob.generation, retry=RETRY)
+
     def write(
         self,
         name: str,
@@ -141,7 +150,7 @@ class Objects:
         return blob
 
 
-@contextmanager
+@contextlib.contextmanager
 def in_words(url: str) -> Iterator[None]:
     """Let what Google Cloud Storage and the network raise end as a StoreError that says what to do."""
     try:

@@ -50,11 +50,11 @@ class VersionRecord:
     Attributes:
         model: its name.
         version: its number.
-        status: serving, earlier (can be rolled back to), refused, rolled back, pending or, in a cluster, retired (it
-            served and its Deployment is gone).
+        status: serving, earlier (can be rolled back to), refused, rolled back, pending, removed (its files are gone)
+            or, in a cluster, retired (it served and its Deployment is gone).
         metrics: of its evaluation; empty if nobody knows them any more.
         since: when it began to serve or was taken back, UTC, ISO 8601; empty if that is not known.
-        reason: why it was refused or taken back.
+        reason: why it was refused, taken back or removed.
     """
 
     model: str
@@ -87,7 +87,7 @@ def _shared_status(store: Store, client: Client, model: str) -> ModelStatus:
         desired=int(bool(state.stable)),
         since=began[-1] if began else "",
         image="",
-        predecessor=state.serving[-2] if len(state.serving) > 1 else 0,
+        predecessor=state.predecessor,
         predecessor_ready=False,
         holder="",
         drift=(differs,) if version != state.stable else (),
@@ -101,7 +101,7 @@ def store_records(store: Store, model: str = "") -> list[VersionRecord]:
         StoreError: nothing was released as that.
     """
     return [
-        VersionRecord(name, version, _status(state, version), facts["metrics"], "", state.refused.get(version, ""))
+        VersionRecord(name, version, _status(state, version), facts["metrics"], "", _reason(state, version))
         for name in _models(store, model)
         for state in [store.state(name)]
         for version, facts in sorted(state.published.items(), reverse=True)
@@ -118,6 +118,18 @@ def _models(store: Store, model: str) -> list[str]:
 def _status(state: State, version: int) -> str:
     if version == state.stable:
         return "serving"
+    if version in state.removed:
+        return "removed"
     if version in state.refused:
         return "refused"
     return "earlier" if version in state.serving else "pending"
+
+
+def _reason(state: State, version: int) -> str:
+    return removal(state, version) if version in state.removed else state.refused.get(version, "")
+
+
+def removal(state: State, version: int) -> str:
+    """When and why a version was removed, and what had become of it before."""
+    before = state.refused.get(version)
+    return state.removed[version] + (f"; refused before: {before}" if before else "")

@@ -7,6 +7,7 @@ import numpy as np
 from nightshift.errors import StoreError
 from nightshift.serving.client import Client
 from nightshift.serving.golden import TOLERANCE, Golden, differences
+from nightshift.serving.probes import CLASSIFY, Probe, ask
 
 Differences = dict[str, dict[str, float]]
 
@@ -23,8 +24,8 @@ def smoke_test(client: Client, model: str, version: int, golden: Golden) -> Diff
     """
     found: Differences = {}
     for signature, inputs in golden.requests.items():
-        answers, expected = _ask(client, model, version, signature, inputs), golden.answers[signature]
-        if signature == "classify":
+        answers, expected = ask(client, model, Probe(signature, inputs), version=version), golden.answers[signature]
+        if signature == CLASSIFY:
             answers, expected = _by_class(answers), _by_class(expected)
         found[signature] = differences(expected, answers)
         for output, difference in found[signature].items():
@@ -35,18 +36,6 @@ def smoke_test(client: Client, model: str, version: int, golden: Golden) -> Diff
                     f"{TOLERANCE:g}"
                 )
     return found
-
-
-def _ask(
-    client: Client, model: str, version: int, signature: str, inputs: Mapping[str, np.ndarray]
-) -> Mapping[str, np.ndarray]:
-    if signature != "classify":
-        return client.predict(model, inputs, signature=signature, version=version).outputs
-    ranked = client.classify(model, list(inputs["inputs"]), version=version)
-    return {
-        "classes": np.array([[name.encode() for name, _ in row] for row in ranked], object),
-        "scores": np.array([[score for _, score in row] for row in ranked], np.float32),
-    }
 
 
 def _by_class(answers: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -7,7 +7,7 @@ never serves one whose upload to a bucket was interrupted, which no ledger names
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from nightshift.serving.folder import Folder
 from nightshift.serving.ledger import Event, Ledger, State
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
-from nightshift.serving.storage import Files
+from nightshift.serving.storage import Files, Hold
 from nightshift.settings import settings
 
 STABLE = "stable"
@@ -77,9 +77,11 @@ class Store:
             StoreError: it is not there, or cannot be copied as a whole.
         """
         if not self.has_version(model, version):
+            removed = self.state(model).removed.get(version)
+            why = f"it was removed, {removed}" if removed else "is the server another store's?"
             raise StoreError(
                 f"{self.files.url(_version_of(model, version))}: version {version} of model {model!r} is not there; "
-                "is the server another store's?"
+                f"{why}"
             )
         return self.files.get_version(_version_of(model, version))
 
@@ -88,22 +90,31 @@ class Store:
         return self.files.has_version(_version_of(model, version))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, tell: Callable[[str], None] = print, *, wanted_for: str = "") -> Iterator[Hold]:
         """Hold the store while releasing: a server's list of models is replaced whole, so one releases at a time.
+
+        Args:
+            tell: told once for whom this process waits.
+            wanted_for: a model for which whoever holds it is asked to give way; '': this process can wait.
 
         Raises:
             StoreError: another process has held it for LOCK_SECONDS.
         """
         try:
-            with self.files.lock(LOCK_SECONDS):
-                yield
+            with self.files.lock(LOCK_SECONDS, tell, wanted_for) as hold:
+                yield hold
         except TimeoutError as error:
             raise StoreError(str(error)) from error
 
-    def publish(self, model: str, saved_model: Path) -> int:
+    def publish(self, model: str, saved_model: Path, proceed: Callable[[], None] = lambda: None) -> int:
         """Copy a SavedModel into the store under a fresh number and record it; nothing serves it yet.
 
         The caller is the only one that releases the model: it holds the lock, or on Kubernetes the model's Lease.
+
+        Args:
+            model: its name.
+            saved_model: a folder that the export step wrote.
+            proceed: called before each file and before the record; what it raises ends the publishing.
 
         Raises:
             StoreError: its files are not those of its manifest, before the copy or after, or its card lacks a fact;
@@ -113,16 +124,29 @@ class Store:
         facts = _facts(saved_model)
         ledger, version = self.ledger(model), self._fresh(model)
         try:
-            self.files.put_version(_version_of(model, version), saved_model)
+            self.files.put_version(_version_of(model, version), saved_model, proceed)
         except FileExistsError as error:
             raise StoreError(f"{error.filename}: another process publishes this version right now") from error
+        proceed()
         ledger.append(Event("published", version, facts=facts))
         return version
 
     def _fresh(self, model: str) -> int:
-        """The time as YYYYMMDDhhmmss, UTC; higher than every number in use, that of a half-written version included."""
-        numbers = (int(name) for name in self.files.folders(model) if name.isascii() and name.isdigit())
-        return max(int(time.strftime("%Y%m%d%H%M%S", time.gmtime())), max(numbers, default=0) + 1)
+        """The time as YYYYMMDDhhmmss, UTC; higher than every number used, also for what is half written or gone."""
+        highest = max([*self.folders(model), *self.state(model).published], default=0)
+        return max(int(time.strftime("%Y%m%d%H%M%S", time.gmtime())), highest + 1)
+
+    def folders(self, model: str) -> list[int]:
+        """The numbers under which there is something of a model, were it half a version."""
+        return [int(name) for name in self.files.folders(model) if name.isascii() and name.isdigit()]
+
+    def remove_version(self, model: str, version: int) -> None:
+        """Delete a version's files, or what is left of them."""
+        self.files.remove_version(_version_of(model, version))
+
+    def age(self, model: str, version: int) -> float:
+        """Seconds since something was last written of a version."""
+        return self.files.age(_version_of(model, version))
 
     def server_config(self, candidate: tuple[str, int] | None = None, label: tuple[str, int] | None = None) -> Any:
         """The ModelServerConfig of what serves: each model's stable version under the label `stable`.

@@ -12,6 +12,11 @@ def saved_model(tmp_path_factory):
     return write_version(tmp_path_factory.mktemp("times") / "2", 2)
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setenv("NIGHTSHIFT_BAKE_SECONDS", "0.1")
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")

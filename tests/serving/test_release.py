@@ -39,6 +39,11 @@ def times(tmp_path_factory):
     return make
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setenv("NIGHTSHIFT_BAKE_SECONDS", "0.1")
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")

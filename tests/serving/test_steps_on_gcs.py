@@ -61,6 +61,7 @@ def reader(bucket, tmp_path_factory):
 
 @pytest.fixture
 def server(reader, monkeypatch):
+    monkeypatch.setenv("NIGHTSHIFT_BAKE_SECONDS", "0.1")
     running = embedded.start(server_config([]), options=embedded.ServerOptions(labels_for_unavailable=True))
     monkeypatch.setattr(target_module, "Client", reader)
     yield f"127.0.0.1:{running.port}"

@@ -1,9 +1,12 @@
 """Prove that a version answers: each of its Pods the golden batch, in time; then the Service, for a while."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nightshift.errors import NightshiftError, ReleaseError, ServingError
+from nightshift.serving.bake import Watch
 from nightshift.serving.client import Client
 from nightshift.serving.golden import Golden
 from nightshift.serving.kubernetes.cluster import Cluster
@@ -12,6 +15,7 @@ from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object, name_o
 from nightshift.serving.kubernetes.readiness import TICK_SECONDS, grpc_address
 from nightshift.serving.kubernetes.reasons import as_it_is, is_ending, is_ready, last_end, restarts, server_status
 from nightshift.serving.kubernetes.settings import ServingSettings
+from nightshift.serving.probes import Ask, asking
 from nightshift.serving.smoke import smoke_test
 from nightshift.serving.store import STABLE
 
@@ -36,7 +40,7 @@ class Proof:
         Raises:
             ReleaseError: it does not have the version, answers wrongly, for another version or too slowly.
         """
-        with Client(grpc_address(pod), timeout=CALL_SECONDS) as client:
+        with Client(grpc_address(pod), timeout=CALL_SECONDS, tls=None) as client:
             try:
                 self._check_available(client)
                 smoke_test(client, self.names.model, self.version, self.golden)
@@ -77,7 +81,7 @@ class Proof:
         Raises:
             ReleaseError: it answers wrongly, or not.
         """
-        with Client(address, timeout=CALL_SECONDS) as client:
+        with Client(address, timeout=CALL_SECONDS, tls=None) as client:
             try:
                 smoke_test(client, self.names.model, self.version, self.golden)
             except NightshiftError as error:
@@ -104,7 +108,7 @@ def wait_moved(address: str, names: Names, version: int) -> None:
     """
     deadline, said = time.monotonic() + MOVE_SECONDS, "nothing"
     while time.monotonic() < deadline:
-        with Client(address, timeout=2.0, retries=0) as client:
+        with Client(address, timeout=2.0, retries=0, tls=None) as client:
             try:
                 found = client.metadata(names.model, label=STABLE).version
             except ServingError as error:
@@ -117,8 +121,22 @@ def wait_moved(address: str, names: Names, version: int) -> None:
     raise ReleaseError(f"Service {names.slug}: {MOVE_SECONDS:g} s after the switch it answers {said}")
 
 
-def bake(cluster: Cluster, proof: Proof, pods: list[Object], address: str, lease: Holding) -> None:
-    """Watch a version that serves: its Pods stay ready and do not start again, its answers stay right.
+@contextmanager
+def asking_pod(pod: Object, model: str, version: int) -> Iterator[Ask]:
+    """Ask one Pod for a version."""
+    with Client(grpc_address(pod), timeout=CALL_SECONDS, tls=None) as client:
+        yield asking(client, model, version=version)
+
+
+@contextmanager
+def asking_service(address: str, model: str) -> Iterator[Ask]:
+    """Ask whatever answers at an address for the label `stable`."""
+    with Client(address, timeout=CALL_SECONDS, tls=None) as client:
+        yield asking(client, model)
+
+
+def bake(cluster: Cluster, proof: Proof, pods: list[Object], address: str, lease: Holding, watch: Watch) -> None:
+    """Watch a version that serves: its Pods stay ready and do not start again, its answers stay right and quick.
 
     Pods that the cluster itself ends (a node is drained, autoscaling goes down) are no fault of the version.
 
@@ -131,13 +149,17 @@ def bake(cluster: Cluster, proof: Proof, pods: list[Object], address: str, lease
     for found in cluster.follow("pods", query(names.selector(proof.version)), tick=TICK_SECONDS):
         lease.check()
         _check_all_steady(found, begun)
+        left = deadline - time.monotonic()
         try:
             proof.of_service(address)
+            with asking_service(address, names.model) as ask:
+                watch.go_on(ask, min(left, TICK_SECONDS), lease.check)
         except ReleaseError:
             # What became of a Pod says more than that nothing answers.
             _check_all_steady(cluster.find("pods", query(names.selector(proof.version))), begun)
             raise
         if time.monotonic() >= deadline:
+            watch.check()
             return
 
 

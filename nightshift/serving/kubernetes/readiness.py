@@ -146,7 +146,7 @@ def load_error(model: str, version: int, pod: Object) -> str:
     """Why a Pod's model server could not load the version, by its own word; '' if it does not say that."""
     if not pod["status"].get("podIP"):
         return ""
-    with Client(grpc_address(pod), timeout=ASK_SECONDS, retries=0) as client:
+    with Client(grpc_address(pod), timeout=ASK_SECONDS, retries=0, tls=None) as client:
         try:
             statuses = client.status(model)
         except ServerUnavailableError:  # it opens its ports when it has loaded, or cannot be reached from here

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nightshift.errors import ReleaseError, ServingError, StoreError
@@ -26,6 +26,7 @@ from nightshift.serving.kubernetes.settings import read_template
 from nightshift.serving.manifest import check_manifest
 from nightshift.serving.overview import ModelStatus, VersionRecord
 from nightshift.serving.release import Released, Tell
+from nightshift.serving.rules import rules_of
 from nightshift.serving.store import STABLE, Store
 
 
@@ -65,7 +66,7 @@ class KubernetesServing:
         return history.live
 
     def release(self, model: str, saved_model: Path, tell: Tell = print) -> Released:
-        """Publish, create green, prove every Pod, switch the Service, bake; blue stays for rolling back.
+        """Publish, create green, prove every Pod, compare, switch the Service, bake; blue stays for rolling back.
 
         Raises:
             ConfigurationError: the namespace is not set up for serving, or the model's name cannot be used in it.
@@ -75,8 +76,9 @@ class KubernetesServing:
         """
         store = self._needed_store()
         check_manifest(saved_model)
+        rules = rules_of(store)
         with self._rollout(model, tell) as rollout:
-            releasing = Releasing(rollout, store)
+            releasing = Releasing(rollout, store, replace(rules, bake_seconds=rollout.settings.bake_seconds))
             releasing.settle()
             return releasing.release(saved_model)
 
@@ -190,7 +192,7 @@ def kubernetes_serving(
 def _check_answers(address: str, model: str, version: int) -> None:
     """Hold the endpoint's own word against the Service's selector; a switch takes a moment to reach every node."""
     deadline = time.monotonic() + MOVE_SECONDS
-    with Client(address) as client:
+    with Client(address, tls=None) as client:
         while (found := client.metadata(model, label=STABLE).version) != version:
             if time.monotonic() > deadline:
                 raise ServingError(

@@ -3,31 +3,38 @@
 What is cut off leaves the ledger's last event and the Service's selector, from which the next one knows where it was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nightshift.errors import ReleaseError, StoreError
 from nightshift.files import sha256_of
+from nightshift.serving.bake import Quality, Watch, quality_before
 from nightshift.serving.golden import Golden
 from nightshift.serving.kubernetes.cluster import Cluster
 from nightshift.serving.kubernetes.history import missing_events, remembered
 from nightshift.serving.kubernetes.names import Object, version_of
-from nightshift.serving.kubernetes.proof import Proof, bake, service_address, wait_moved
+from nightshift.serving.kubernetes.proof import Proof, asking_pod, bake, service_address, wait_moved
 from nightshift.serving.kubernetes.readiness import Waiting
 from nightshift.serving.kubernetes.rollout import Rollout
 from nightshift.serving.kubernetes.room import Room
 from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import NAME as MANIFEST
+from nightshift.serving.probes import Probe, golden_probes, live_probes
 from nightshift.serving.release import Released
+from nightshift.serving.retention import tidy
+from nightshift.serving.rules import Rules
+from nightshift.serving.shadow import shadow
 from nightshift.serving.store import Store
 
 
 @dataclass(frozen=True)
 class Releasing:
-    """A release in progress: a model's objects, and the store with its ledger."""
+    """A release in progress: a model's objects, the store with its ledger, and what a version is held to."""
 
     rollout: Rollout
     store: Store
+    rules: Rules
 
     @property
     def model(self) -> str:
@@ -78,14 +85,20 @@ class Releasing:
         rollout.restore(history)
 
     def release(self, saved_model: Path) -> Released:
-        """Release a SavedModel, everything earlier being settled."""
+        """Release a SavedModel, everything earlier being settled, and tidy the store."""
+        released = self._release(saved_model)
+        standing = [version_of(item) for item in self.rollout.deployments()]
+        tidy(self.store, self.model, self.rules.keep, self._append, self.rollout.tell, standing)
+        return released
+
+    def _release(self, saved_model: Path) -> Released:
         before, history = self.store.state(self.model), self.rollout.history()
         manifest = sha256_of(saved_model / MANIFEST)
         if history.live and before.published.get(history.live, {}).get("manifest") == manifest:
             self.rollout.tell(f"version {history.live} of {self.model} is this very model and serves already")
             return Released(history.live, history.predecessor, unchanged=True)
         self.rollout.lease.check()
-        version = self.store.publish(self.model, saved_model)
+        version = self.store.publish(self.model, saved_model, self.rollout.lease.check)
         self.rollout.tell(f"published {self.model} version {version}")
         self._finish(version)
         return Released(version, history.live)
@@ -99,15 +112,20 @@ class Releasing:
         rollout, state, room = self.rollout, self.store.state(self.model), Room(self.rollout, version)
         try:
             proof, pods = self._prove(version, room)
+            champion = self._champion(version)
+            probes = self._probes(proof.golden) if champion else []
+            if rollout.history().live != version:
+                self._shadow(version, pods, champion, probes)
             if state.pending != (version, "approved"):
                 self._append(Event("approved", version, "every Pod answered the golden batch"))
+            quality = self._quality(champion, probes)
             if rollout.history().live != version:
                 rollout.guard(version)
                 rollout.check_ready(version)
                 rollout.switch(version, lambda history: history.promoted(version, rollout.settings.keep))
                 rollout.tell(f"{self.model}: its Service now selects version {version}")
             rollout.autoscale(version)
-            self._bake(proof, pods)
+            self._bake(proof, pods, self._watch(proof, quality, probes))
         except ReleaseError as error:
             refusal = self._refused(version, error)
             room.give_back()
@@ -133,7 +151,41 @@ class Releasing:
         )
         return proof, pods
 
-    def _bake(self, proof: Proof, pods: list[Object]) -> None:
+    def _champion(self, version: int) -> tuple[int, Object] | None:
+        """What a version is held against, with one of its Pods; None: nothing serves, or no Pod of it is ready."""
+        history = self.rollout.history()
+        champion = history.predecessor if history.live == version else history.live
+        pods = self.rollout.ready_pods(champion) if champion else []
+        return (champion, pods[0]) if pods else None
+
+    def _probes(self, golden: Golden) -> Sequence[Probe]:
+        return live_probes(self.rules.samples, self.model, self.rules.requests, golden, self.rollout.tell)
+
+    def _shadow(
+        self, version: int, pods: list[Object], champion: tuple[int, Object] | None, probes: Sequence[Probe]
+    ) -> None:
+        """Ask one of its Pods and one of what serves the same."""
+        if champion is None:
+            return
+        serves, pod = champion
+        with asking_pod(pods[0], self.model, version) as ours, asking_pod(pod, self.model, serves) as theirs:
+            found = shadow(probes, ours, theirs, self.rules.slower, self.rollout.lease.check)
+        found.check(self.rules.slower)
+        self.rollout.tell(f"{self.model} version {version}: {found.in_words()}")
+
+    def _quality(self, champion: tuple[int, Object] | None, probes: Sequence[Probe]) -> Quality | None:
+        """How what serves, or did just before, answers."""
+        if champion is None or not self.rules.bake_seconds:
+            return None
+        serves, pod = champion
+        with asking_pod(pod, self.model, serves) as theirs:
+            return quality_before(probes, theirs, self.rules.bake_seconds, self.rollout.lease.check)
+
+    def _watch(self, proof: Proof, quality: Quality | None, probes: Sequence[Probe]) -> Watch:
+        asked = probes or golden_probes(proof.golden)
+        return Watch(asked, quality, slower=self.rules.slower, errors=self.rules.errors)
+
+    def _bake(self, proof: Proof, pods: list[Object], watch: Watch) -> None:
         """Watch it serve."""
         rollout = self.rollout
         found = rollout.service()
@@ -143,7 +195,7 @@ class Releasing:
         wait_moved(address, rollout.names, proof.version)
         if rollout.settings.bake_seconds:
             rollout.tell(f"watching it serve for {rollout.settings.bake_seconds} s")
-        bake(rollout.cluster, proof, pods, address, rollout.lease)
+        bake(rollout.cluster, proof, pods, address, rollout.lease, watch)
 
     def _refused(self, version: int, error: ReleaseError) -> ReleaseError:
         """Take a version out of the cluster; gives the error to raise."""

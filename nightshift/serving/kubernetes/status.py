@@ -23,7 +23,7 @@ from nightshift.serving.kubernetes.names import (
 )
 from nightshift.serving.kubernetes.objects import CONTAINER
 from nightshift.serving.ledger import State
-from nightshift.serving.overview import ModelStatus, VersionRecord
+from nightshift.serving.overview import ModelStatus, VersionRecord, removal
 from nightshift.serving.store import Store
 
 
@@ -117,6 +117,8 @@ def _records(found: _Found, state: State) -> Iterable[VersionRecord]:
             yield VersionRecord(
                 model, version, "earlier" if version in since else "pending", metrics, since.get(version, "")
             )
+        elif version in state.removed:
+            yield VersionRecord(model, version, "removed", metrics, "", removal(state, version))
         elif version in taken:
             yield VersionRecord(model, version, "rolled back", metrics, taken[version].time, taken[version].reason)
         elif version in state.refused:

@@ -1,11 +1,13 @@
 import contextlib
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from candidates import write_candidate
 from fake_cluster import FakeCluster, KilledError
 
-from nightshift.errors import ReleaseError
+from nightshift.errors import ReleaseError, ServingError
 from nightshift.serving.kubernetes import KubernetesServing, proof, releasing
 from nightshift.serving.ledger import Ledger
 from nightshift.serving.store import Store
@@ -34,10 +36,22 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
+class Answers(set):
+    """See answers."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+
 @pytest.fixture
-def answers(monkeypatch):
-    """Model servers that answer as they should, but for the versions (or the word) in this set: `pod`, `service`."""
-    wrong = set()
+def answers(store, monkeypatch):
+    """Model servers that answer as they should, but for the words in this set: `pod`, `service`, `failing` (what is
+    asked of a candidate beside what serves), `slow` (the same), `failing while it serves`, `slow while it serves`.
+
+    Its attribute `asked` has each request: the version that a Pod was asked for, or 0 of the Service.
+    """
+    wrong = Answers()
 
     def of_pod(self, pod):
         if "pod" in wrong:
@@ -48,6 +62,25 @@ def answers(monkeypatch):
         if "service" in wrong:
             raise ReleaseError(f"Service {self.names.slug}: the answers are off")
 
+    def answer(version, served):
+        wrong.asked.append(version)
+        when = " while it serves" if served else ""
+        newest = version in (0, max(store.state("m").published))
+        if newest and f"failing{when}" in wrong:
+            raise ServingError("the request was refused")
+        time.sleep(0.15 if newest and f"slow{when}" in wrong else 0)
+        return {"class_id": np.array([version if "others" in wrong else 1])}
+
+    @contextlib.contextmanager
+    def asking_pod(pod, model, version):
+        yield lambda probe: answer(version, served=False)
+
+    @contextlib.contextmanager
+    def asking_service(address, model):
+        yield lambda probe: answer(0, served=True)
+
+    monkeypatch.setattr(releasing, "asking_pod", asking_pod)
+    monkeypatch.setattr(proof, "asking_service", asking_service)
     monkeypatch.setattr(proof.Proof, "of_pod", of_pod)
     monkeypatch.setattr(proof.Proof, "of_service", of_service)
     monkeypatch.setattr(releasing, "wait_moved", lambda address, names, version: None)
