@@ -17,22 +17,27 @@ def export(
     evaluation: dsl.Input[dsl.Artifact],
     saved_model: dsl.Output[dsl.Model],
     card: dsl.Output[dsl.Markdown],
+    checks: dsl.Output[dsl.HTML],
 ):
-    """Write the SavedModel and prove it equal to the trained network through a model server."""
+    """Write the SavedModel; have a model server answer as the trained network does, and within the task's budgets."""
     from nightshift.data.manifest import Dataset
+    from nightshift.report.pages import export_page
     from nightshift.steps.context import context
     from nightshift.steps.export import export as step
     from nightshift.training.model import TrainedModel
 
     where = context(workspace, "", run_id)
-    exported = step(
-        where.run,
-        task=task,
-        model=model_name or task,
-        seed=seed,
-        dataset=Dataset.open(where.linked(dataset)),
-        trained=TrainedModel.open(where.linked(model)),
-        evaluation=where.linked(evaluation),
-    )
+    try:
+        exported = step(
+            where.run,
+            task=task,
+            model=model_name or task,
+            seed=seed,
+            dataset=Dataset.open(where.linked(dataset)),
+            trained=TrainedModel.open(where.linked(model)),
+            evaluation=where.linked(evaluation),
+        )
+    finally:  # a model that is refused has its reasons on the page too
+        where.page(checks, export_page(where.run.path / "export"))
     where.link(saved_model, exported.path)
     where.page(card, exported.card)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from nightshift.evaluation.judgement import Answered, Gallery, Judgement, roc_curve
+from nightshift.evaluation.judgement import Answered, Gallery, Judgement, Trait, TraitColumns, roc_curve
+from nightshift.evaluation.slices import picture_traits
 
 CURVE_POINTS = 20_000
 """Of all classes' ROC curves together, so that hundreds of classes do not fill the record."""
@@ -19,6 +20,7 @@ class ClassificationJudge:
         self._probabilities: list[np.ndarray] = []
         self._losses: list[np.ndarray] = []
         self._correct: list[np.ndarray] = []
+        self._traits = TraitColumns()
 
     def add(self, batch: Answered) -> None:
         """Look at a batch; its targets are labels, int64 [B]."""
@@ -36,6 +38,7 @@ class ClassificationJudge:
         self._probabilities.append(batch.answers["probabilities"])
         self._losses.append(losses)
         self._correct.append(correct)
+        self._traits.add(picture_traits(batch.originals))
 
     def correct(self, batch: Answered) -> np.ndarray:
         """Whether each answer is right, bool [B]."""
@@ -87,6 +90,7 @@ class ClassificationJudge:
                 if 0 < support[k] < len(labels)
             ],
             gallery=self._gallery.arrays(),
+            traits=[Trait("class", labels, self.classes), *self._traits.traits()],
         )
 
 

@@ -1,13 +1,15 @@
 """Whether a candidate may be released: thresholds first, then the model that serves now. No TensorFlow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from nightshift.evaluation.judgement import Judgement
+from nightshift.evaluation.paired import mcnemar
+from nightshift.evaluation.slices import RATE, Slice
 from nightshift.tasks.base import Task
 
 SIGNIFICANCE = 0.05
+"""How often, at most, a candidate that is only as good as the serving model is called better."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,24 @@ class Decision:
     reason: str
 
 
-def decide(task: Task, candidate: Judgement, champion: Judgement | None, champion_version: int = 0) -> Decision:
+def decide(
+    task: Task,
+    candidate: Judgement,
+    champion: Judgement | None,
+    champion_version: int = 0,
+    slices: Sequence[Slice] = (),
+) -> Decision:
     """Hold a candidate against the task's thresholds and against the serving model on the same examples.
+
+    It has to reach the thresholds, to be better on the whole test split by more than chance, and to be worse in none of
+    its slices.
 
     Args:
         task: its thresholds, class floor and score.
         candidate: judged on the test split.
         champion: the serving model, judged on the same; None if nothing serves.
         champion_version: for the words.
+        slices: both models in each.
     """
     short = [
         f"{name} {candidate.metrics[name]:.4f} is below {least:g}"
@@ -53,27 +65,21 @@ def decide(task: Task, candidate: Judgement, champion: Judgement | None, champio
         f"the other gets wrong and wrong on {worse} that the other gets right"
     )
     if chance < SIGNIFICANCE:
-        return Decision(True, f"{reached}; {duel}: better, p = {chance:.2g}")
-    verdict = f"no better than chance would have it, p = {chance:.2g}" if better > worse else "not better"
-    return Decision(False, f"kept version {champion_version}: {duel}: {verdict}")
+        better_by = f"{duel}: better, p = {chance:.2g}"
+        if worse_in := [row for row in slices if row.worse]:
+            return Decision(False, f"kept version {champion_version}: {better_by}, but {_in_words(worse_in, slices)}")
+        return Decision(True, f"{reached}; {better_by}")
+    verdict = "no better than chance would have it" if better > worse else "not better"
+    found = f"{verdict}, p = {chance:.2g}, expected below {SIGNIFICANCE:g}"
+    return Decision(False, f"kept version {champion_version}: {duel}: {found}")
 
 
-def mcnemar(candidate: np.ndarray, champion: np.ndarray) -> tuple[int, int, float]:
-    """McNemar's exact test, one-sided (Psychometrika 12, 1947): is the candidate better than chance would have it?
-
-    Args:
-        candidate: bool [N], right or wrong on each example.
-        champion: bool [N], on the same examples.
-
-    Returns:
-        examples only the candidate gets right; only the champion; and the probability of at least as many of the
-        first kind if both were equally good.
-    """
-    from scipy.stats import binomtest
-
-    if candidate.shape != champion.shape:
-        raise ValueError(f"found {candidate.shape} and {champion.shape} answers, expected the same examples")
-    better, worse = int((candidate & ~champion).sum()), int((champion & ~candidate).sum())
-    if better + worse == 0:
-        return 0, 0, 1.0
-    return better, worse, float(binomtest(better, better + worse, alternative="greater").pvalue)
+def _in_words(worse: Sequence[Slice], slices: Sequence[Slice]) -> str:
+    """In which slices the candidate is worse, what was found there, and what was expected."""
+    tested = sum(row.p is not None for row in slices)
+    found = "; ".join(
+        f"{row.trait} {row.value} ({row.count:,} images): right on {row.candidate:.4f} of them where the other is on "
+        f"{row.champion:.4f}, {row.lost} lost and {row.gained} gained, p = {row.p_holm:.2g}"
+        for row in worse
+    )
+    return f"worse in {found}; after correction for {tested} slices expected p of at least {RATE:g} in each"

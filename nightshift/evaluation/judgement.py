@@ -8,6 +8,21 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Trait:
+    """Something that is known of every test example, to cut the split by.
+
+    Attributes:
+        name: for people.
+        values: [N], in the order of the test split: of any size, or places in
+        names: of the values that there can be; empty where there are too many to name.
+    """
+
+    name: str
+    values: np.ndarray
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A model's answers to the test split, added up.
 
@@ -19,6 +34,7 @@ class Judgement:
         per_class: a row a class: name, count, precision, recall, f1.
         roc: a curve each: positive, fpr, tpr, thresholds, auc; none for a class of no or of all test examples.
         gallery: arrays of pictures and answers for the report, those answered wrong first by loss.
+        traits: of the examples, each [count].
     """
 
     count: int
@@ -28,6 +44,7 @@ class Judgement:
     per_class: Sequence[Mapping[str, Any]] = ()
     roc: Sequence[Mapping[str, Any]] = ()
     gallery: Mapping[str, np.ndarray] = field(default_factory=dict)
+    traits: Sequence[Trait] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,22 @@ class Gallery:
             if rows
             for name in rows[0]
         }
+
+
+@dataclass
+class TraitColumns:
+    """Keeps what is known of the examples, batch by batch."""
+
+    _columns: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def add(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Of a batch, by name, [B] each."""
+        for name, values in columns.items():
+            self._columns.setdefault(name, []).append(values)
+
+    def traits(self) -> list[Trait]:
+        """Of all batches."""
+        return [Trait(name, np.concatenate(values)) for name, values in self._columns.items()]
 
 
 def roc_curve(positive: str, truth: np.ndarray, scores: np.ndarray, points: int = 200) -> dict[str, Any]:

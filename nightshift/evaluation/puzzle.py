@@ -1,8 +1,11 @@
 """Judges solved puzzles. No TensorFlow."""
 
+import math
+
 import numpy as np
 
-from nightshift.evaluation.judgement import Answered, Gallery, Judgement, roc_curve
+from nightshift.evaluation.judgement import Answered, Gallery, Judgement, TraitColumns, roc_curve
+from nightshift.evaluation.slices import cycle_types, displaced_tiles, picture_traits, seam_texture
 
 
 class PuzzleJudge:
@@ -13,11 +16,14 @@ class PuzzleJudge:
 
     def __init__(self, permutations: np.ndarray) -> None:
         self.permutations = permutations
+        self.grid = math.isqrt(permutations.shape[1])
         self._gallery = Gallery()
         self._exact: list[np.ndarray] = []
         self._positions: list[np.ndarray] = []
         self._valid: list[np.ndarray] = []
         self._shuffled: list[tuple[np.ndarray, np.ndarray]] = []
+        self._targets: list[np.ndarray] = []
+        self._traits = TraitColumns()
 
     def add(self, batch: Answered) -> None:
         """Look at a batch; its targets are classes of permutations, int32 [B]."""
@@ -36,6 +42,8 @@ class PuzzleJudge:
         losses = -np.log(np.maximum(right, 1e-12)).mean(axis=1)
         self._gallery.add(exact, losses, columns)
         self._exact.append(exact)
+        self._targets.append(batch.targets)
+        self._traits.add(picture_traits(originals) | {"texture at the seams": seam_texture(originals, self.grid)})
         self._positions.append(answer == truth)
         self._valid.append((np.sort(answer, axis=1) == np.arange(answer.shape[1])).all(axis=1))
         moved = (truth != np.arange(truth.shape[1])).any(axis=1)
@@ -47,6 +55,7 @@ class PuzzleJudge:
         exact, positions = np.concatenate(self._exact), np.concatenate(self._positions)
         truth, scores = (np.concatenate(column) for column in zip(*self._shuffled, strict=True))
         curves = [roc_curve("shuffled", truth, scores)] if truth.any() else []
+        orders = self.permutations[np.concatenate(self._targets)]
         return Judgement(
             count=len(exact),
             metrics={
@@ -58,4 +67,5 @@ class PuzzleJudge:
             correct=exact,
             roc=curves,
             gallery=self._gallery.arrays(),
+            traits=[displaced_tiles(orders), cycle_types(orders), *self._traits.traits()],
         )

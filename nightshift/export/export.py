@@ -13,11 +13,13 @@ import nightshift
 from nightshift.data.input import evaluation_batches
 from nightshift.data.manifest import Dataset
 from nightshift.evaluation.architecture import load_network
+from nightshift.export.checks import Checked
 from nightshift.export.complete import complete, new_saved_model
+from nightshift.export.reference import reference_of
 from nightshift.export.signatures import signatures
 from nightshift.files import write_atomic
 from nightshift.problems.registry import problem_of
-from nightshift.serving.card import write_card
+from nightshift.serving.card import TEXT, write_card
 from nightshift.serving.golden import Golden
 from nightshift.tasks.base import Task
 from nightshift.training.model import TrainedModel
@@ -44,6 +46,7 @@ def export(
     *,
     seed: int,
     progress: Callable[[float, str], None] = lambda fraction, message: None,
+    checked: Checked = lambda check: None,
 ) -> Exported:
     """Write the SavedModel to `target`, a folder that is there complete or not at all.
 
@@ -56,9 +59,10 @@ def export(
         target: made anew; what an earlier export left there is replaced.
         seed: puzzles of the golden batch are shuffled by it.
         progress: told (share done, words).
+        checked: told of everything that it is held against.
 
     Raises:
-        StoreError: a server does not answer as the trained network does.
+        ExportRefusedError: a server does not answer as the trained network does, or not within the task's budgets.
     """
     problem = problem_of(task, tuple(dataset.manifest.classes))
     network = load_network(trained.weights)
@@ -72,9 +76,13 @@ def export(
             archive.add_endpoint(name, function, input_signature=[spec])
         archive.write_out(str(staging), verbose=False)
         _write_labels(staging, task, dataset.manifest.classes)
-        card = write_card(staging, task, _facts(trained, dataset, metrics))
-        parity = complete(staging, model_name, golden, progress)
-    return Exported(target, card, parity)
+        progress(0.4, "describing the images that it was validated on")
+        function, spec = functions["serving_default"]
+        asked = tf.function(function, input_signature=[spec])
+        reference_of(task, dataset, problem, asked, seed).save(staging)
+        write_card(staging, task, _facts(trained, dataset, metrics))
+        parity = complete(staging, model_name, golden, progress, task, checked)
+    return Exported(target, (target / TEXT).read_text(), parity)
 
 
 def _write_labels(folder: Path, task: Task, classes: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from nightshift.data.manifest import MANIFEST_NAME, DatasetManifest
 from nightshift.report import formats, plots
+from nightshift.report.drift import drift_view
 from nightshift.report.folder import StepFolder
 from nightshift.report.images import data_uri
 
@@ -33,6 +34,7 @@ def dataset_view(folder: StepFolder) -> dict[str, Any]:
     return {
         "facts": formats.facts(folder.figures, FACTS),
         "reason": folder.figures.get("reason", ""),
+        "drift": drift_view(folder),
         "samples": _samples(folder, manifest.classes if manifest else []),
         "manifest": manifest,
         "balance": _balance(manifest) if manifest else [],

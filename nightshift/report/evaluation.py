@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nightshift.report import formats
-from nightshift.report.comparison import decision_in_words, metric_rows
+from nightshift.report.comparison import MOST_ROWS, decision_in_words, metric_rows, slice_rows
 from nightshift.report.convolution import convolution_view
 from nightshift.report.folder import StepFolder
 from nightshift.report.gallery import answer_cards, puzzle_cards
@@ -34,6 +34,8 @@ def evaluation_view(folder: StepFolder) -> dict[str, Any]:
         "evaluation": evaluation,
         "decision": decision_in_words(evaluation.decision),
         "metrics": metric_rows(evaluation),
+        "slices": slice_rows(evaluation),
+        "slices_left_out": max(0, len(evaluation.slices) - MOST_ROWS),
         "confusion": _confusion(evaluation.confusion_matrix, evaluation.classes),
         "per_class": [(row, areas.get(row.name)) for row in evaluation.per_class[:MOST_CLASSES]],
         "classes_left_out": max(0, len(evaluation.per_class) - MOST_CLASSES),

@@ -1,5 +1,6 @@
 """The pages: one a step for the Kubeflow UI, one a run. Self-contained HTML; everything from data is escaped."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from nightshift.report import formats
+from nightshift.report.checks import checks_view
 from nightshift.report.comparison import comparison_markdown
 from nightshift.report.dataset import dataset_view
+from nightshift.report.drift import comparison_view
 from nightshift.report.evaluation import evaluation_view
 from nightshift.report.folder import StepFolder
 from nightshift.report.folders import step_folders
@@ -20,7 +23,16 @@ from nightshift.report.training import training_view
 from nightshift.report.verdict import failure_of, verdict_of
 from nightshift.workspace import Run
 
-__all__ = ["comparison_markdown", "dataset_page", "evaluation_page", "run_page", "sweep_page", "training_page"]
+__all__ = [
+    "comparison_markdown",
+    "dataset_page",
+    "drift_page",
+    "evaluation_page",
+    "export_page",
+    "run_page",
+    "sweep_page",
+    "training_page",
+]
 
 EXPORT_FACTS = {"saved_model": "SavedModel", "signatures": "signatures"}
 
@@ -43,6 +55,19 @@ def evaluation_page(step_path: Path) -> str:
     return _step_page("Evaluation", "evaluation.html", folder, evaluation_view(folder))
 
 
+def export_page(step_path: Path) -> str:
+    """What the exported model was held against and what a model server answered: the page of export, refused or not."""
+    folder = StepFolder(step_path)
+    return _step_page("Export", "checks.html", folder, checks_view(folder))
+
+
+def drift_page(facts: Mapping[str, Any], model: str) -> str:
+    """One comparison as drift.check.Drift tells it, plots included: the page of `nightshift drift`."""
+    view = [comparison_view(facts)]
+    page = _environment().get_template("step.html")
+    return page.render(title=f"Drift of {model}", template="drift.html", view=view, verdict=None, notes=[])
+
+
 def sweep_page(run: Run) -> str:
     """The trials of a sweep, compared: the page of choose_settings."""
     folders = step_folders(run)
@@ -57,6 +82,7 @@ def run_page(run: Run) -> str:
         "sweep": sweep_view(run, folders),
         "training": training_view(folders["train"]),
         "evaluation": evaluation_view(folders["evaluate"]),
+        "checks": checks_view(folders["export"]),
         "release": _release_view(folders["export"], folders["deploy"]),
     }
     prepared = folders["prepare_data"].figures

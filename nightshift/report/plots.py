@@ -84,6 +84,21 @@ def brightness(histograms: Mapping[str, Sequence[int]]) -> Markup:
     return picture[0]
 
 
+def two_histograms(edges: Sequence[float], reference: Sequence[int], found: Sequence[int]) -> Markup:
+    """Shares of two samples over the same bins: the reference filled in the first colour, the other one's outline."""
+    with _drawing("Share of images, the reference and now", (3.4, 2.0)) as (axes, picture):
+        shares = [np.asarray(counts) / max(1, sum(counts)) for counts in (reference, found)]
+        axes.stairs(shares[0], edges, color=SERIES[0], fill=True, alpha=0.3)
+        axes.stairs(shares[0], edges, color=SERIES[0], linewidth=1.2)
+        axes.stairs(shares[1], edges, color=SERIES[1], linewidth=1.6)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+    return picture[0]
+
+
 def roc(plain: Sequence[tuple[Series, Series]], marked: Sequence[tuple[Series, Series]], corner: float) -> Markup:
     """Receiver operating characteristics: (false, true positive rate) each; `marked` ones in the page's colours.
 

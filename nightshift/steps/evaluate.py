@@ -1,5 +1,6 @@
 """evaluate: the candidate on the test split, against thresholds and the serving model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from nightshift.evaluation.architecture import load_network
 from nightshift.evaluation.first_convolution import first_convolution
 from nightshift.evaluation.gate import Decision, decide
 from nightshift.evaluation.judgement import Judgement
+from nightshift.evaluation.slices import Slice, compare_slices
 from nightshift.files import write_json, write_npz
 from nightshift.problems.registry import problem_of
 from nightshift.serving.card import read_card
+from nightshift.serving.manifest import check_manifest
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
 from nightshift.tasks.base import Task
@@ -56,6 +59,8 @@ def evaluate(
         trained: the candidate.
         server: where the models are served, asked which version does.
 
+    Raises:
+        StoreError: the files of the version that serves are not those of its manifest.
     """
     with run.step("evaluate") as step:
         chosen = task_of(task)
@@ -72,6 +77,7 @@ def evaluate(
         serving = None
         if version:
             path = store.version_path(model, version)
+            check_manifest(path)
             classes = read_card(path).get("classes") or dataset.manifest.classes
             if classes != dataset.manifest.classes:
                 step.say(f"version {version} was trained on {len(classes)} other classes: they are compared by name")
@@ -82,8 +88,9 @@ def evaluate(
                 seed=seed,
                 progress=lambda f, m: step.progress(0.5 + f / 2, f"version {version}: {m}"),
             )
-        decision = decide(chosen, candidate, serving, version)
-        evaluation = _as_json(chosen, dataset, candidate, serving, version, decision)
+        slices = compare_slices(candidate, serving)
+        decision = decide(chosen, candidate, serving, version, slices)
+        evaluation = _as_json(chosen, dataset, candidate, serving, version, slices, decision)
         write_json(step.path / "evaluation.json", evaluation)
         write_npz(step.path / "gallery.npz", candidate.gallery)
         _write_first_convolution(step.path, dataset, trained)
@@ -108,6 +115,7 @@ def _as_json(
     candidate: Judgement,
     serving: Judgement | None,
     version: int,
+    slices: Sequence[Slice],
     decision: Decision,
 ) -> dict[str, Any]:
     matrix = candidate.confusion_matrix
@@ -123,4 +131,5 @@ def _as_json(
         "confusion_matrix": None if matrix is None else matrix.tolist(),
         "per_class": list(candidate.per_class),
         "roc": list(candidate.roc),
+        "slices": [row.as_json() for row in slices],
     }

@@ -142,6 +142,23 @@ def _converted(name: str, given: Any, kind: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Latency:
+    """How long a model server may take to answer a request of one image, in milliseconds.
+
+    Attributes:
+        p50: the median, at most.
+        p99: the 99th percentile, at most.
+    """
+
+    p50: float = 100.0
+    p99: float = 500.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p50 <= self.p99 < math.inf:
+            raise ConfigurationError(f"latency: found p50 {self.p50} and p99 {self.p99}, expected 0 < p50 <= p99")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One thing to learn.
 
@@ -164,6 +181,9 @@ class Task:
         class_floor: the least recall of every single class, 0 for none.
         score: the metric that stopping and choosing look at.
         validation_share: share of the training data held out when the data have no validation split of their own.
+        latency: that an exported model has to keep to.
+        memory_mib: that a model server with only this model may take at its highest, in MiB; by default three quarters
+            of what the manifests give a serving container.
     """
 
     name: str
@@ -182,3 +202,9 @@ class Task:
     class_floor: float = 0.0
     score: str
     validation_share: float = 0.1
+    latency: Latency = Latency()
+    memory_mib: int = 1536
+
+    def __post_init__(self) -> None:
+        if self.memory_mib < 1:
+            raise ConfigurationError(f"memory_mib: found {self.memory_mib}, expected at least 1")

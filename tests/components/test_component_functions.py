@@ -1,5 +1,6 @@
 """The components' own functions, one after the other as in the pipeline, with artifacts in a folder."""
 
+import copy
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from components.prepare_data import prepare_data
 from components.report import report
 from components.train import train
 from nightshift.errors import NightshiftError, WorkspaceError
+from nightshift.export.checks import Check, refusal
 from nightshift.serving.embedded import server as embedded
 from nightshift.serving.store import Store
 from nightshift.tasks.registry import tasks
@@ -48,6 +50,7 @@ class Flow:
             dataset=self.artifact(dsl.Dataset, "dataset"),
             samples=self.artifact(dsl.HTML, "data_pictures"),
             image_counts=self.artifact(dsl.Metrics, "data_figures"),
+            training_seed=str(self.folder / "artifacts" / "training_seed"),
         )
 
     def train(self):
@@ -92,6 +95,7 @@ class Flow:
             evaluation=self.artifacts["evaluation"],
             saved_model=self.artifact(dsl.Model, "saved_model"),
             card=self.artifact(dsl.Markdown, "card"),
+            checks=self.artifact(dsl.HTML, "checks"),
         )
 
     def deploy(self):
@@ -183,7 +187,7 @@ def test_confusion_matrix_and_roc_are_as_the_interface_takes_them(flow):
     assert len(shown["confidenceMetrics"]) > 1
 
 
-@pytest.mark.parametrize("name", ["data_pictures", "curves", "answers", "page"])
+@pytest.mark.parametrize("name", ["data_pictures", "curves", "answers", "checks", "page"])
 def test_pages_are_whole_documents(flow, name):
     text = flow.text(name).strip().lower()
     assert text.startswith("<!doctype html>")
@@ -235,6 +239,24 @@ def test_an_artifact_that_names_no_folder_is_named(flow, tmp_path, content):
     with pytest.raises(WorkspaceError, match="artifacts/dataset: expected an artifact that names a folder"):
         broken.train()
     assert dataset.metadata == {}
+
+
+def test_an_export_that_is_refused_has_its_page_all_the_same(flow, monkeypatch):
+    def refuse(saved_model, model, golden, task, checked):
+        checks = [Check("memory", "", "60 MiB", "at most 50 MiB", passed=False)]
+        checked(checks[0])
+        raise refusal(model, checks)
+
+    monkeypatch.setattr("nightshift.export.complete.prove_equal", refuse)
+    refused = copy.copy(flow)
+    refused.common, refused.artifacts = flow.common | {"run_id": "run-refused"}, dict(flow.artifacts)
+    with pytest.raises(NightshiftError, match="memory: found 60 MiB, expected at most 50 MiB"):
+        refused.export()
+    page = refused.text("checks")
+    assert "Failed at export" in page
+    assert "<td>60 MiB</td><td>at most 50 MiB</td>" in page
+    with open(flow.artifacts["saved_model"].path) as file:
+        assert json.load(file)["path"], "what the run before it named is left as it was"
 
 
 def test_a_failed_step_raises_and_the_report_still_tells(flow, tmp_path):

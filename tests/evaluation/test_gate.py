@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.stats import binom
 
-from nightshift.evaluation.gate import SIGNIFICANCE, decide, mcnemar
+from nightshift.evaluation.gate import SIGNIFICANCE, decide
 from nightshift.evaluation.judgement import Judgement
+from nightshift.evaluation.paired import mcnemar
+from nightshift.evaluation.slices import Slice
 
 TASK = dataclasses.replace(synthetic.CORNERS, thresholds={"accuracy": 0.9}, class_floor=0.5)
 ANSWERS = npst.arrays(bool, st.shared(st.integers(0, 60), key="count"))
@@ -70,14 +72,14 @@ def test_an_advantage_that_chance_may_give_is_not_enough():
     decision = decide(TASK, judged(93, 7), judged(90, 10), 7)
     assert not decision.blessed
     assert decision.reason.startswith("kept version 7")
-    assert "no better than chance would have it, p = 0.12" in decision.reason
+    assert decision.reason.endswith("no better than chance would have it, p = 0.12, expected below 0.05")
 
 
 @pytest.mark.parametrize("right", [92, 95])
 def test_an_equal_or_worse_model_is_not_released(right):
     decision = decide(TASK, judged(92, 8), judged(right, 100 - right), 7)
     assert not decision.blessed
-    assert decision.reason.endswith("not better")
+    assert ": not better, p = " in decision.reason
 
 
 def test_a_champion_that_is_below_the_threshold_itself_is_replaced_by_what_is_better():
@@ -109,3 +111,26 @@ def test_a_model_is_never_better_than_itself(answers):
 def test_answers_to_other_examples_cannot_be_compared():
     with pytest.raises(ValueError, match="same examples"):
         mcnemar(np.ones(3, bool), np.ones(4, bool))
+
+
+DARK = Slice("brightness", "0.0 to 31.4", 333, 0.87, 0.93, gained=2, lost=22, p=1.8e-5, p_holm=2.9e-4, worse=True)
+BRIGHT = Slice("brightness", "31.5 to 200.0", 667, 0.99, 0.9, gained=60, lost=0, p=1.0, p_holm=1.0)
+
+
+def test_better_on_the_whole_and_worse_in_a_slice_is_refused_and_says_where():
+    decision = decide(TASK, judged(98, 2), judged(90, 10), 7, [DARK, BRIGHT])
+    assert not decision.blessed
+    assert decision.reason.startswith("kept version 7: against version 7 on the same 100 test images")
+    assert "better, p = 0.0039, but worse in brightness 0.0 to 31.4 (333 images)" in decision.reason
+    assert "right on 0.8700 of them where the other is on 0.9300, 22 lost and 2 gained, p = 0.00029" in decision.reason
+    assert decision.reason.endswith("after correction for 2 slices expected p of at least 0.05 in each")
+    assert "31.5" not in decision.reason
+
+
+def test_slices_in_which_it_is_no_worse_do_not_stand_in_the_way():
+    assert decide(TASK, judged(98, 2), judged(90, 10), 7, [BRIGHT]).blessed
+
+
+def test_a_candidate_that_is_not_better_is_refused_for_that_whatever_its_slices():
+    reason = decide(TASK, judged(92, 8), judged(92, 8), 7, [DARK]).reason
+    assert reason.endswith(": not better, p = 1, expected below 0.05")

@@ -167,6 +167,31 @@ def test_puzzle_figures_are_those_of_plain_loops(seed, count):
     assert found.metrics["shuffled_auc"] == pytest.approx(metrics.roc_auc_score(truth, scores))
 
 
+def test_what_is_known_of_every_example_is_in_the_order_of_the_answers_however_batched():
+    random = np.random.default_rng(4)
+    originals = random.integers(0, 256, (9, *PICTURE), np.uint8)
+    targets = np.arange(9)
+    found = []
+    for parts in ((slice(0, 9),), (slice(0, 4), slice(4, 9))):
+        judge = PuzzleJudge(ORDERS)
+        for part in parts:
+            judge.add(puzzle_batch(originals[part], targets[part], ORDERS[targets[part]]))
+        found.append({trait.name: trait for trait in judge.judgement().traits})
+    assert list(found[0]) == ["displaced tiles", "cycles", "brightness", "contrast", "texture at the seams"]
+    for name, trait in found[0].items():
+        np.testing.assert_array_equal(trait.values, found[1][name].values)
+    np.testing.assert_allclose(found[0]["brightness"].values, originals.mean(axis=(1, 2, 3)), rtol=1e-5)
+    assert found[0]["displaced tiles"].values.tolist() == (ORDERS[:9] != np.arange(4)).sum(axis=1).tolist()
+
+
+def test_a_classifiers_test_split_is_cut_by_class_brightness_and_contrast():
+    labels, probabilities = random_answers(3, 20)
+    classes, *pictures = judge_classes(labels, probabilities).traits
+    assert (classes.name, classes.values.tolist(), classes.names) == ("class", labels.tolist(), CLASSES)
+    assert [trait.name for trait in pictures] == ["brightness", "contrast"]
+    assert all(trait.values.tolist() == [0.0] * len(labels) for trait in pictures)
+
+
 def test_equal_tiles_may_stand_for_each_other():
     flat = np.zeros((2, *PICTURE), np.uint8)
     judge = PuzzleJudge(ORDERS)
