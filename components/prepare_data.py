@@ -19,8 +19,9 @@ def prepare_data(
     dataset: dsl.Output[dsl.Dataset],
     samples: dsl.Output[dsl.HTML],
     image_counts: dsl.Output[dsl.Metrics],
+    training_seed: dsl.OutputPath(int),
 ) -> bool:
-    """Prepare the data; returns whether there is anything to train."""
+    """Prepare the data; returns whether there is anything to train, and with which seed."""
     from nightshift.report.pages import dataset_page
     from nightshift.steps.context import context
     from nightshift.steps.prepare_data import prepare_data as step
@@ -42,4 +43,6 @@ def prepare_data(
     where.page(samples, dataset_page(where.run.path / "prepare_data"))
     for name, split in prepared.dataset.manifest.splits.items():
         image_counts.log_metric(f"{name}_images", split.count)
+    with open(training_seed, "w") as file:
+        file.write(str(prepared.seed))
     return prepared.train

@@ -32,7 +32,8 @@ def train_and_deploy(
 ):
     """Train a task's model and release it if it is good enough and better than the one that serves.
 
-    1. prepare_data reads and checks the data. Same data, settings and code as the serving model: nothing to do.
+    1. prepare_data reads and checks the data. Same data, settings and code as the serving model: nothing to do, unless
+       live requests have drifted from what that was validated on: then it is trained once with the next seed.
     2. train makes the network; evaluate judges it on the test split.
     3. If it is blessed, export writes the SavedModel and deploy releases it.
     4. report draws the run's page, also after a failure.
@@ -83,7 +84,7 @@ def train_and_deploy(
                     task=task,
                     preset=preset,
                     settings=settings,
-                    seed=seed,
+                    seed=prepared.outputs["training_seed"],
                     workspace=workspace,
                     run_id=RUN_ID,
                     gpus=train_gpus,

@@ -14,6 +14,7 @@ from nightshift.provenance import recipe
 from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
+from nightshift.steps.drift import drifts_of, retraining, write_drifts
 from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
 from nightshift.workspace import Run, Workspace
@@ -23,11 +24,12 @@ SAMPLE = 40
 
 @dataclass(frozen=True)
 class Prepared:
-    """The dataset; whether a training is due, and why or why not."""
+    """The dataset; whether a training is due, and why or why not; and the seed that it has to have."""
 
     dataset: Dataset
     train: bool
     reason: str
+    seed: int
 
 
 def prepare_data(
@@ -44,6 +46,9 @@ def prepare_data(
     server: str,
 ) -> Prepared:
     """Prepare the data, or find them prepared, and compare the recipe of a training with that of the serving model.
+
+    Data and sampled live requests are compared with the reference statistics of what serves, too: live requests that
+    have drifted are a reason to train, with the next seed, where there would be nothing to do.
 
     Args:
         run: where the record goes.
@@ -68,11 +73,27 @@ def prepare_data(
         changed = preset_of(chosen, preset, settings)
         with target(server, store) as serving:  # a server of another store is found out now, not after the training
             version = serving.champion(model)
+            address = serving.address(model) if version else ""
+        card: dict[str, Any] = {}
         if version:
-            check_task(read_card(store.version_path(model, version)), model, task)
+            card = read_card(store.version_path(model, version))
+            check_task(card, model, task)
         dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
-        key = recipe(chosen, preset, changed, seed, dataset.fingerprint).key
-        due, reason = training_due(store, model, version, key)
+        key, other_key = (
+            recipe(chosen, preset, changed, one, dataset.fingerprint).key for one in (seed, next_seed(seed))
+        )
+        due, reason = training_due(store, model, version, key, other_key)
+        drifts = None
+        if version:
+            step.progress(0.9, "comparing with what the serving version was validated on")
+            path = store.version_path(model, version)
+            drifts = drifts_of(workspace, model, version, path, card, dataset, address)
+            write_drifts(step.path, drifts)
+        retrained = False
+        if drifts and not due:
+            retrained, reason = retraining(
+                workspace, drifts.live, card["recipe_key"], other_key, reason, next_seed(seed)
+            )
         step.figures = {
             "task": task,
             "model": model,
@@ -83,20 +104,34 @@ def prepare_data(
             "dataset": dataset.fingerprint,
             "dataset_path": str(dataset.path),
             "reused": dataset.reused,
-            "train": due,
+            "train": due or retrained,
             "reason": reason,
             "serving_version": version,
-            "key": key,
+            "key": other_key if retrained else key,
+            "drift": {**drifts.figures(), "retrain": retrained} if drifts else None,
         }
         shutil.copy(dataset.path / MANIFEST_NAME, step.path / MANIFEST_NAME)
         images, labels = sample(dataset, "train", SAMPLE)
         write_npz(step.path / "sample.npz", {"images": images, "labels": labels})
         step.say("; ".join([reason, *dataset.manifest.remarks()]))
-    return Prepared(dataset, due, reason)
+    return Prepared(dataset, due or retrained, reason, next_seed(seed) if retrained else seed)
 
 
-def training_due(store: Store, model: str, version: int, key: str) -> tuple[bool, str]:
-    """Whether this recipe made neither the serving version nor one that was rolled back."""
+def next_seed(seed: int) -> int:
+    """The seed of the one training that drift of live requests calls for."""
+    return (seed + 1) % (1 << 32)
+
+
+def training_due(store: Store, model: str, version: int, key: str, other_key: str = "") -> tuple[bool, str]:
+    """Whether this recipe made neither the serving version nor one that was rolled back.
+
+    Args:
+        store: where the versions are.
+        model: its name.
+        version: that serves; 0: none does.
+        key: of the recipe.
+        other_key: of the same recipe with the next seed, by which drift had it trained.
+    """
     state = store.state(model)
     for taken_back in sorted(state.rolled_back, reverse=True):
         if state.published[taken_back].get("recipe") == key:
@@ -106,6 +141,6 @@ def training_due(store: Store, model: str, version: int, key: str) -> tuple[bool
             )
     if not version:
         return True, f"nothing serves as {model} yet"
-    if read_card(store.version_path(model, version))["recipe_key"] == key:
+    if read_card(store.version_path(model, version))["recipe_key"] in (key, other_key):
         return False, f"nothing to do: version {version} of {model} serves, made from the same data, settings and code"
     return True, f"version {version} of {model} serves, made from other data, settings or code"
