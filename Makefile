@@ -57,6 +57,10 @@ results: setup ## the tables of docs/results.md, on the data in DATA=DIR (ONLY="
 	@test -n "$(DATA)" || { echo "results: DATA=DIR is missing, the folder of data that docs/results.md describes" >&2; exit 1; }
 	$(PY) -m benchmarks.results "$(DATA)" $(ONLY:%=--only %) $(SEEDS:%=--seeds %)
 
+.PHONY: benchmark-serving
+benchmark-serving: setup ## the model server's latency and throughput, beside what bounds it (ARGS="--headline"); docs/load.md
+	$(PY) -m benchmarks.serving $(ARGS)
+
 .PHONY: lint
 lint: setup ## tidy the sources
 	$(VENV)/bin/ruff check --fix .

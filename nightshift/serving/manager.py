@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import grpc
 
 from nightshift.serving.config import check_config
-from nightshift.serving.status import StatusError, failed_precondition, invalid_argument, not_found
+from nightshift.serving.status import StatusError, failed_precondition, invalid_argument, not_found, unavailable
 from nightshift.serving.versions import aspired_versions
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,10 @@ class Manager:
 
     The rules are TensorFlow Serving's: the old version stays until the new one answers; a version that failed to load
     is at its end and stays there until it is no longer asked for; a version is freed after its last request.
+
+    Attributes:
+        starting: whether a version that is not there is UNAVAILABLE rather than NOT_FOUND. TensorFlow Serving opens its
+            ports once all models are loaded, so a client that knows to ask again should hear nothing else before.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Manager:
             load_retries: how often a version that fails to load is tried again; it is LOADING all the while.
             load_retry_seconds: the pause before each further try, in which nothing else is loaded.
         """
+        self.starting = False
         self._load = load
         self._load_retries = load_retries
         self._load_retry_seconds = load_retry_seconds
@@ -155,7 +160,12 @@ class Manager:
         if not spec.name:
             raise invalid_argument("ModelSpec has no name specified.")
         with self._changed:
-            version = self._find(spec)
+            try:
+                version = self._find(spec)
+            except StatusError as error:
+                if self.starting and error.code is grpc.StatusCode.NOT_FOUND:
+                    raise unavailable(f"the server starts, and its models are not all loaded yet: {error}") from error
+                raise
             version.in_flight += 1
         try:
             yield version

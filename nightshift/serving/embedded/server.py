@@ -151,6 +151,7 @@ class RunningServer:
             load_retries=options.load_retries,
             load_retry_seconds=options.load_retry_seconds,
         )
+        self._manager.starting = True
         self._measures = Measures(self._manager)
         self._prediction = PredictionService(
             self._manager, max_bytes=options.max_message_bytes, measures=self._measures, sampler=options.sampler
@@ -244,6 +245,7 @@ class RunningServer:
         """Wait until every model is loaded or has failed, and then report SERVING; False if `stopping` came first."""
         if not self._manager.wait_settled(waiting=lambda: stopping is None or not stopping.is_set()):
             return False
+        self._manager.starting = False
         self._health.serve()
         return True
 
