@@ -6,7 +6,8 @@ A cluster sets these for every step with one ConfigMap, a laptop not at all; a p
 import math
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightshift.errors import ConfigurationError
@@ -14,6 +15,7 @@ from nightshift.errors import ConfigurationError
 DEFAULT_WORKSPACE = "workspace"
 DEFAULT_SERVER = "127.0.0.1:8500"
 KUBERNETES = "kubernetes:"
+SAMPLE_RATE, BAKE_SECONDS, KEEP = "NIGHTSHIFT_SAMPLE_RATE", "NIGHTSHIFT_BAKE_SECONDS", "NIGHTSHIFT_KEEP"
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,7 @@ class Settings:
         store: of what is served; '' is the workspace's.
         run_id: of the pipeline.
         samples: where sampled requests are, a folder or gs://BUCKET/PREFIX; '' is the workspace's.
-        sample_rate: share of the requests that a client keeps there; 0: none.
-        bake_seconds: that a version is watched once it serves on a shared server; None: nothing is said.
-        keep: versions of a model that stay in the store; 0: nothing is said.
+        numbers: the variables that hold numbers, as they are: a wrong one is an error only where it is needed.
         tls_ca: file of who signs the certificates of servers, or `system`; '': connections are not encrypted.
         tls_cert: file of a client's own certificate; '': it has none.
         tls_key: file of the private key for that.
@@ -40,60 +40,67 @@ class Settings:
     store: str
     run_id: str
     samples: str
-    sample_rate: float
-    bake_seconds: float | None
-    keep: int
+    numbers: Mapping[str, str] = field(default_factory=dict)
     tls_ca: str = ""
     tls_cert: str = ""
     tls_key: str = ""
     tls_name: str = ""
 
+    @property
+    def sample_rate(self) -> float:
+        """Share of the requests that a client keeps; 0: none.
+
+        Raises:
+            ConfigurationError: it is no share.
+        """
+        text = self.numbers.get(SAMPLE_RATE) or "0"
+        try:
+            share = float(text)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            raise ConfigurationError(f"{SAMPLE_RATE}: found {text!r}, expected a share from 0 to 1")
+        return share
+
+    @property
+    def bake_seconds(self) -> float | None:
+        """That a version is watched once it serves on a shared server; None: nothing is said.
+
+        Raises:
+            ConfigurationError: it is no such number.
+        """
+        text = self.numbers.get(BAKE_SECONDS, "")
+        if text and not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text):
+            raise ConfigurationError(f"{BAKE_SECONDS}: found {text!r}, expected a number of seconds below 10000")
+        return float(text) if text else None
+
+    @property
+    def keep(self) -> int:
+        """Versions of a model that stay in the store; 0: nothing is said.
+
+        Raises:
+            ConfigurationError: it is no such number.
+        """
+        text = self.numbers.get(KEEP, "")
+        if text and not (re.fullmatch(r"[0-9]{1,6}", text) and int(text) >= 2):
+            raise ConfigurationError(f"{KEEP}: found {text!r}, expected a number of versions of at least 2")
+        return int(text or 0)
+
 
 def settings() -> Settings:
-    """Read the environment.
-
-    Raises:
-        ConfigurationError: NIGHTSHIFT_SAMPLE_RATE is no share, or another number cannot be used.
-    """
+    """Read the environment."""
     return Settings(
         workspace=os.environ.get("NIGHTSHIFT_WORKSPACE", DEFAULT_WORKSPACE),
         server=os.environ.get("NIGHTSHIFT_SERVER", DEFAULT_SERVER),
         store=os.environ.get("NIGHTSHIFT_STORE", ""),
         run_id=os.environ.get("NIGHTSHIFT_RUN_ID", ""),
         samples=os.environ.get("NIGHTSHIFT_SAMPLES", ""),
-        sample_rate=_share("NIGHTSHIFT_SAMPLE_RATE"),
-        bake_seconds=_bake_seconds(),
-        keep=_keep(),
+        numbers={name: os.environ.get(name, "") for name in (SAMPLE_RATE, BAKE_SECONDS, KEEP)},
         tls_ca=os.environ.get("NIGHTSHIFT_TLS_CA", ""),
         tls_cert=os.environ.get("NIGHTSHIFT_TLS_CERT", ""),
         tls_key=os.environ.get("NIGHTSHIFT_TLS_KEY", ""),
         tls_name=os.environ.get("NIGHTSHIFT_TLS_NAME", ""),
     )
-
-
-def _bake_seconds() -> float | None:
-    text = os.environ.get("NIGHTSHIFT_BAKE_SECONDS", "")
-    if text and not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text):
-        raise ConfigurationError(f"NIGHTSHIFT_BAKE_SECONDS: found {text!r}, expected a number of seconds below 10000")
-    return float(text) if text else None
-
-
-def _keep() -> int:
-    text = os.environ.get("NIGHTSHIFT_KEEP", "")
-    if text and not (re.fullmatch(r"[0-9]{1,6}", text) and int(text) >= 2):
-        raise ConfigurationError(f"NIGHTSHIFT_KEEP: found {text!r}, expected a number of versions of at least 2")
-    return int(text or 0)
-
-
-def _share(variable: str) -> float:
-    text = os.environ.get(variable, "") or "0"
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise ConfigurationError(f"{variable}: found {text!r}, expected a share from 0 to 1")
-    return share
 
 
 def workspace_path(parameter: str = "") -> Path:

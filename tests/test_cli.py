@@ -14,9 +14,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nightshift.cli import main
+from nightshift.errors import ConfigurationError
 from nightshift.serving.client import Client
 from nightshift.serving.release import release
 from nightshift.serving.store import Store
+from nightshift.settings import settings
 from nightshift.tasks.registry import preset_of
 from nightshift.workspace import Workspace
 
@@ -282,3 +284,42 @@ def test_as_processes_a_server_and_a_question(workspace, server, pictures):
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NIGHTSHIFT_SAMPLE_RATE", "banana"),
+        ("NIGHTSHIFT_KEEP", "1"),
+        ("NIGHTSHIFT_BAKE_SECONDS", "-1"),
+        ("NIGHTSHIFT_SERVER", "nowhere"),
+        ("NIGHTSHIFT_WORKSPACE", "gs://bucket"),
+    ],
+)
+def test_nonsense_in_the_environment_keeps_nobody_from_the_help(variable, value, tmp_path):
+    for command in ("predict", "rollback", "drift"):
+        told = subprocess.run(
+            [sys.executable, "-m", "nightshift.cli", command, "--help"],
+            cwd=tmp_path,
+            env=os.environ | {variable: value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field"),
+    [
+        ("NIGHTSHIFT_SAMPLE_RATE", "nan", "sample_rate"),
+        ("NIGHTSHIFT_SAMPLE_RATE", "1.5", "sample_rate"),
+        ("NIGHTSHIFT_KEEP", "1", "keep"),
+        ("NIGHTSHIFT_BAKE_SECONDS", "-1", "bake_seconds"),
+    ],
+)
+def test_a_wrong_number_in_the_environment_is_told_by_its_name_where_it_is_needed(variable, value, field, monkeypatch):
+    monkeypatch.setenv(variable, value)
+    found = settings()
+    with pytest.raises(ConfigurationError, match=f"{variable}: found '{value}', expected"):
+        getattr(found, field)
