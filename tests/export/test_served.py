@@ -230,18 +230,11 @@ def test_strings_of_another_rank_are_refused(case, client, signature, shape):
     assert refused.value.code == "INVALID_ARGUMENT"
 
 
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (b"", "INVALID_ARGUMENT"),
-        (example(b"x", "other"), "INVALID_ARGUMENT"),
-        (b"\xff\xff", "INTERNAL"),  # TensorFlow's own word for bytes that are no tf.Example
-    ],
-)
-def test_an_example_without_a_picture_is_refused(case, client, content, code):
+@pytest.mark.parametrize("content", [b"", example(b"x", "other"), b"\xff\xff"])
+def test_an_example_without_a_picture_is_refused(case, client, content):
     with pytest.raises(ServerRefusedError) as refused:
         client.predict(case.name, {"inputs": strings(content)}, signature="classify", label=None)
-    assert refused.value.code == code
+    assert refused.value.code == "INVALID_ARGUMENT"
 
 
 def test_the_warm_up_file_is_replayed_when_a_version_is_loaded(case, client):
