@@ -133,13 +133,16 @@ def exclusive_lock(path: Path, waiting: Callable[[str], None] | None = None, tim
                 if timeout and time.monotonic() - started > timeout:
                     raise TimeoutError(f"{path}: still locked by {holder} after {timeout:g} s") from None
                 time.sleep(0.2)
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        # Who holds it is only for those who wait to read: on a full disk the lock itself holds as well. Not by `file`,
+        # which would try again to write what it could not as it is closed.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()}".encode())
         try:
             yield
         finally:
-            file.truncate(0)
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), 0)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What several commands have in common: options, their checks, and how mistakes are told."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,9 @@ from nightshift.settings import DEFAULT_WORKSPACE, address, namespace, settings,
 if TYPE_CHECKING:
     from nightshift.serving.store import Store
     from nightshift.workspace import Workspace
+
+NOT_FOR_PERSONS = (None, errno.EBADF, errno.EINVAL, errno.EPIPE)
+"""Of an OSError that names no file: mistakes of a program, and that nobody reads its output, which click knows."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,9 +30,10 @@ class InWords(click.Command):
         except NightshiftError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno in NOT_FOR_PERSONS:
                 raise
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+            words = error.strerror or str(error)
+            raise click.ClickException(f"{error.filename}: {words}" if error.filename else words) from error
 
 
 class Commands(InWords, click.Group):

@@ -107,6 +107,11 @@ class Run:
     path: Path
 
     @property
+    def workspace(self) -> Workspace:
+        """The workspace that it is in."""
+        return Workspace(self.path.parent.parent)
+
+    @property
     def run_id(self) -> str:
         """The run's identifier."""
         return self.path.name

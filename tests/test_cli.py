@@ -230,15 +230,15 @@ def test_a_workspace_is_a_folder(call):
 
 def test_rolling_back_and_no_further(call, pictures):
     newest, older = (row["version"] for row in rows(call("releases", "corners", "--json")))
-    refused(call("rollback", "corners", "7"), f"cannot roll back to version 7; versions that served before: {older}")
+    refused(call("rollback", "corners", "7"), f"cannot roll back to version 7; earlier versions: {older}")
     result = call("rollback", "corners")
     assert result.exit_code == 0, result.output
     assert f"corners: version {older} serves again" in result.stdout
     assert rows(call("predict", "corners", pictures[0], "--json"))[0]["version"] == older
     found = rows(call("releases", "corners", "--json"))
-    assert [(row["version"], row["status"]) for row in found] == [(newest, "refused"), (older, "serving")]
+    assert [(row["version"], row["status"]) for row in found] == [(newest, "rolled back"), (older, "serving")]
     assert "rolled back" in found[0]["reason"]
-    refused(call("rollback", "corners"), "versions that served before: none")
+    refused(call("rollback", "corners"), "earlier versions: none")
     refused(call("rollback", "nobody"), "nobody: cannot roll back to an earlier version")
 
 

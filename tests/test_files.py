@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -242,3 +243,29 @@ def test_only_old_leftovers_are_removed(tmp_path):
 def test_sha256_is_that_of_the_content(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256_of(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("call", ["write", "ftruncate"])
+def test_a_lock_holds_where_its_holder_cannot_be_noted(tmp_path, monkeypatch, call):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    twice = (exclusive_lock(tmp_path / "lock"), exclusive_lock(tmp_path / "lock", timeout=0.1))
+    with pytest.raises(TimeoutError, match="still locked by"), twice[0], twice[1]:
+        pass
+    with exclusive_lock(tmp_path / "lock", timeout=0.1):
+        pass
+
+
+def test_a_lock_holds_on_a_file_that_cannot_grow(tmp_path):
+    """As on a full disk, with the operating system's own refusal."""
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from nightshift.files import exclusive_lock\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "with exclusive_lock(Path(sys.argv[1])):\n"
+        "    print('held')"
+    )
+    result = subprocess.run([sys.executable, "-c", program, tmp_path / "lock"], capture_output=True, text=True)
+    assert (result.returncode, result.stderr, result.stdout) == (0, "", "held\n")

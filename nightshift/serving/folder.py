@@ -46,14 +46,12 @@ class Folder:
     def create(self, name: str, content: bytes) -> None:
         """See Files."""
         target = self.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-            os.link(file.name, target)  # a link is never put in the place of a file, a rename would be
-        sync_directory(target.parent)
+        try:
+            _create(target, content)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
 
     def put_version(self, name: str, saved_model: Path, proceed: Callable[[], None]) -> None:
         """See Files."""
@@ -138,6 +136,17 @@ class _Hold:
         """See Hold."""
         found = _knock(self.knock)
         return found.decode(errors="replace").partition(" ")[0] if found != self.heard else ""
+
+
+def _create(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.") as file:
+        file.write(content)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+        os.link(file.name, target)  # a link is never put in the place of a file, a rename would be
+    sync_directory(target.parent)
 
 
 def _knock(path: Path) -> bytes:

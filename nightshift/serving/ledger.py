@@ -4,7 +4,7 @@ published   a version's files are complete in the store
 approved    a server loaded it and answered the golden batch; from here on its release will be finished
 promoted    the label `stable` names it
 refused     it will never serve; with the reason
-rolled_back the label `stable` names an earlier version again
+rolled_back the label `stable` names an earlier version again, or one that was itself rolled back
 removed     its files leave the store, to make room; with the reason
 """
 
@@ -50,7 +50,7 @@ class State:
         pending: a version published or approved and not yet promoted or refused, with the kind of its last event.
         published: facts a version.
         refused: version -> reason, rolled back ones included.
-        rolled_back: versions that served until a person took them back.
+        rolled_back: versions that served until a person took them back; named, they can serve again.
         removed: versions whose files are gone -> when and why, in words.
     """
 
@@ -87,18 +87,19 @@ def fold(events: Sequence[Event]) -> State:
         elif event.kind == "removed":
             removed[event.version] = f"{event.time}: {event.reason}"
             serving = [version for version in serving if version != event.version]
-        elif event.kind == "rolled_back":
-            while serving and serving[-1] != event.version:
+        elif event.kind == "rolled_back" and event.version in serving:
+            while serving[-1] != event.version:
                 rolled_back.add(serving[-1])
-                refused[serving.pop()] = f"rolled back: {event.reason}"
-            if not serving:
-                serving.append(event.version)
+                why = f", {event.reason}" if event.reason else ""
+                refused[serving.pop()] = f"rolled back to version {event.version}{why}"
         else:
             pending = None if pending and pending[0] == event.version else pending
-            if event.kind == "promoted":
-                serving.append(event.version)
-            else:
+            if event.kind == "refused":
                 refused[event.version] = event.reason
+            else:  # a version that was rolled back serves again, too
+                serving.append(event.version)
+                refused.pop(event.version, None)
+                rolled_back.discard(event.version)
     return State(tuple(serving), pending, published, refused, frozenset(rolled_back), removed)
 
 

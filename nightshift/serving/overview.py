@@ -120,6 +120,8 @@ def _status(state: State, version: int) -> str:
         return "serving"
     if version in state.removed:
         return "removed"
+    if version in state.rolled_back:
+        return "rolled back"
     if version in state.refused:
         return "refused"
     return "earlier" if version in state.serving else "pending"

@@ -12,7 +12,7 @@ from pathlib import Path
 from nightshift.errors import ServingError, StoreError
 from nightshift.serving.client import Client
 from nightshift.serving.manifest import check_manifest
-from nightshift.serving.releasing import Released, Releasing, Tell, YieldedError, serving_version
+from nightshift.serving.releasing import Released, Releasing, Tell, YieldedError, earlier, serving_version
 from nightshift.serving.rules import Rules, rules_of
 from nightshift.serving.store import STORE_SERVICE, Store
 
@@ -104,14 +104,19 @@ def rollback(
         store: where the versions are.
         model: which model.
         client: of the server that shares the store.
-        version: one that served before; 0: the one before what serves when this is called.
+        version: one that served before, were it rolled back since; 0: the one before what serves when this is called.
         tell: told what happens.
         rules: see `release`.
 
     Raises:
         ReleaseError: there is no such version, or it does not load or answer; what serves now still does.
     """
+    check_same_store(store, client)
     seen = serving_version(client, model)
+    if seen and not store.has_version(model, seen):
+        store.version_path(model, seen)  # which says why it is not there
+    # Before a release gives way, too: a mistyped version or model is not to cost it.
+    earlier(model, store.state(model), version, seen)
     with _held(store, model, client, tell, rules, urgently=True) as releasing:
         releasing.settle(finish=False)
         state = store.state(model)
@@ -127,4 +132,4 @@ def _held(
 ) -> Iterator[Releasing]:
     check_same_store(store, client)
     with store.lock(tell, wanted_for=model if urgently else "") as hold:
-        yield Releasing(store, model, client, rules or rules_of(store), hold, tell)
+        yield Releasing(store, model, client, rules or rules_of(), hold, tell)

@@ -14,7 +14,7 @@ from nightshift.files import sha256_of
 from nightshift.serving.bake import Watch, quality_before
 from nightshift.serving.client import Client, ServerRefusedError
 from nightshift.serving.golden import Golden
-from nightshift.serving.ledger import Event
+from nightshift.serving.ledger import Event, State
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
 from nightshift.serving.probes import Probe, asking, live_probes
@@ -105,11 +105,22 @@ class Releasing:
             except ReleaseError as error:
                 self.tell(str(error))
         elif pending:
+            self._load_stable()
             self._take_back(pending[0], INTERRUPTED if finish else ABANDONED)
             self.tell(f"gave up {self.model} version {pending[0]}, whose release was interrupted")
         # Always: a killed release may have left the server with a version too many under the right label.
         if self.store.models():
+            self._load_stable()
             self._reload(self.store.server_config())
+
+    def _load_stable(self) -> None:
+        """Have a server whose label names another version load the ledger's beside it, where the label can move to."""
+        served, stable = serving_version(self.client, self.model), self.store.state(self.model).stable
+        if not stable or served in (0, stable):
+            return
+        named = (self.model, served)
+        self._reload(self.store.server_config(candidate=named, label=named))
+        wait_available(self.client, self.model, stable, self.hold.check)
 
     def release(self, saved_model: Path) -> Released:
         """Release a SavedModel, everything earlier being settled, and tidy the store.
@@ -133,13 +144,13 @@ class Releasing:
         return Released(version, state.stable)
 
     def roll_back(self, version: int) -> Released:
-        """Let an earlier version serve again; 0: the one before the present.
+        """Let an earlier version serve again, see `earlier`; 0: the one before the present.
 
         Raises:
             ReleaseError: there is none, or it does not load or answer; what serves now still does.
         """
         state = self.store.state(self.model)
-        target = self._earlier(version)
+        target = earlier(self.model, state, version)
         candidate = (self.model, target)
         try:
             check_manifest(self.store.version_path(self.model, target))
@@ -155,18 +166,6 @@ class Releasing:
         self._reload(self.store.server_config())
         self.tell(f"{self.model}: version {target} serves again")
         return Released(target, state.stable)
-
-    def _earlier(self, version: int) -> int:
-        """The version to go back to."""
-        state = self.store.state(self.model)
-        earlier = state.serving[:-1]
-        target = version or state.predecessor
-        if target in earlier:
-            return target
-        known = ", ".join(map(str, reversed(earlier))) or "none"
-        wanted = f"version {target}" if target else "an earlier version"
-        removed = f", which was removed, {state.removed[target]}" if target in state.removed else ""
-        raise ReleaseError(f"{self.model}: cannot roll back to {wanted}{removed}; versions that served before: {known}")
 
     def _finish(self, version: int, *, serves: bool = False) -> None:
         """From the store to the label and through the bake; refused, it leaves the server and the ledger says why."""
@@ -219,7 +218,8 @@ class Releasing:
             return
         self.tell(f"{self.model}: {STABLE!r} names version {version}; watching it serve for {seconds:g} s")
         watch = Watch(probes, quality, slower=self.rules.slower, errors=self.rules.errors)
-        watch.go_on(asking(self.client, self.model), seconds, self._proceed)
+        # By its number, though the label names it: what names the label is sampled as live traffic.
+        watch.go_on(asking(self.client, self.model, version=version), seconds, self._proceed)
         watch.check()
 
     def _refused(self, version: int, error: NightshiftError) -> ReleaseError:
@@ -270,6 +270,31 @@ class Releasing:
     def _reload(self, config: Any) -> None:
         self.hold.check()
         self.client.reload(config)
+
+
+def earlier(model: str, state: State, version: int = 0, serves: int = 0) -> int:
+    """The version to roll back to.
+
+    Args:
+        model: its name, for the message.
+        state: by its ledger.
+        version: one that served before, were it rolled back since; 0: the one before what serves.
+        serves: what serves; 0: what does by the ledger. Another one is pending, and `stable` the one before it.
+
+    Raises:
+        ReleaseError: there is none, or not that one.
+    """
+    unpromoted = bool(state.pending and serves == state.pending[0])
+    before = state.serving if unpromoted else state.serving[:-1]
+    taken = sorted(state.rolled_back - state.removed.keys(), reverse=True)
+    target = version or (before[-1] if before else 0)
+    if target in before or target in taken:
+        return target
+    wanted = f"version {target}" if target else "an earlier version"
+    removed = f", which was removed, {state.removed[target]}" if target in state.removed else ""
+    known = ", ".join(map(str, reversed(before))) or "none"
+    named = f"; rolled back, and can be named: {', '.join(map(str, taken))}" if taken else ""
+    raise ReleaseError(f"{model}: cannot roll back to {wanted}{removed}; earlier versions: {known}{named}")
 
 
 def wait_available(client: Client, model: str, version: int, proceed: Callable[[], None]) -> None:

@@ -1,10 +1,8 @@
 """What a candidate is held to before it serves and just after, and how many versions are kept: read here alone."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from nightshift.serving.samples import samples_place
-from nightshift.serving.store import Store
 from nightshift.settings import settings, workspace_path
 
 
@@ -30,18 +28,18 @@ class Rules:
     keep: int = 10
 
 
-def rules_of(store: Store) -> Rules:
+def rules_of(samples: str = "") -> Rules:
     """By the environment: NIGHTSHIFT_SAMPLES, NIGHTSHIFT_BAKE_SECONDS, NIGHTSHIFT_KEEP.
 
-    Samples are looked for beside the store's folder, in the workspace, where nothing else is said.
+    Args:
+        samples: where they are, by samples_place of the workspace in hand; '': of the environment's workspace.
 
     Raises:
         ConfigurationError: a value cannot be used.
     """
     found = settings()
-    beside = str(store.root.parent / "samples") if isinstance(store.root, Path) else samples_place(workspace_path())
     return Rules(
-        samples=found.samples or beside,
+        samples=samples or samples_place(workspace_path()),
         bake_seconds=Rules.bake_seconds if found.bake_seconds is None else found.bake_seconds,
         keep=found.keep or Rules.keep,
     )

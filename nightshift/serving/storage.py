@@ -49,6 +49,7 @@ class Files(Protocol):
 
         Raises:
             FileExistsError: there is one; it stays as it is.
+            StoreError: it cannot be written.
         """
 
     def put_version(self, name: str, saved_model: Path, proceed: Callable[[], None]) -> None:

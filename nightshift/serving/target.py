@@ -12,6 +12,7 @@ from typing import Protocol
 from nightshift.serving import release as shared
 from nightshift.serving.client import Client
 from nightshift.serving.release import Released, Tell
+from nightshift.serving.rules import rules_of
 from nightshift.serving.store import Store
 from nightshift.settings import address, namespace
 
@@ -29,8 +30,14 @@ class Target(Protocol):
             ServingError: it does not answer, or does not serve what it should.
         """
 
-    def release(self, model: str, saved_model: Path, tell: Tell = print) -> Released:
+    def release(self, model: str, saved_model: Path, tell: Tell = print, samples: str = "") -> Released:
         """Publish a SavedModel, prove that it answers, let it serve.
+
+        Args:
+            model: its name.
+            saved_model: a folder that the export step wrote.
+            tell: told what happens.
+            samples: where sampled live requests are; '': by the environment.
 
         Raises:
             StoreError: the SavedModel's files are not those of its manifest; nothing was published.
@@ -59,9 +66,9 @@ class SharedServer:
         """See Target."""
         return shared.champion(self.store, model, self.client)
 
-    def release(self, model: str, saved_model: Path, tell: Tell = print) -> Released:
+    def release(self, model: str, saved_model: Path, tell: Tell = print, samples: str = "") -> Released:
         """See Target."""
-        return shared.release(self.store, model, saved_model, self.client, tell)
+        return shared.release(self.store, model, saved_model, self.client, tell, rules_of(samples))
 
     def rollback(self, model: str, version: int = 0, tell: Tell = print) -> Released:
         """See Target."""

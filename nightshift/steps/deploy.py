@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nightshift.errors import ReleaseError
 from nightshift.serving.release import Released
+from nightshift.serving.samples import samples_place
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
 from nightshift.workspace import Run
@@ -31,7 +32,7 @@ def deploy(run: Run, store: Store, *, model: str, saved_model: Path, server: str
         step.figures = {"model": model, "released": False}
         _check_blessed(run)
         with target(server, store) as serving:
-            released = serving.release(model, saved_model, step.say)
+            released = serving.release(model, saved_model, step.say, samples_place(run.workspace.root))
         step.figures = {
             "model": model,
             "version": released.version,

@@ -19,7 +19,7 @@ from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import write_manifest
 from nightshift.serving.release import release, rollback, serving_version
 from nightshift.serving.rules import Rules
-from nightshift.serving.samples import Sampler
+from nightshift.serving.samples import Sampler, recent
 from nightshift.serving.store import Store
 from nightshift.serving.tensors import to_proto
 from nightshift.tasks.registry import task
@@ -143,13 +143,24 @@ def test_a_slow_candidate_is_refused_before_it_serves(store, client, made):
 
 def test_a_version_that_fails_once_it_serves_is_taken_back_by_itself(store, client, made):
     first = release(store, "m", made(Times, 2), client, rules=rules()).version
-    with pytest.raises(ReleaseError, match=rf"version {first} still serves: while it served, 3 of .*worn out"):
+    with pytest.raises(ReleaseError, match=rf"version {first} still serves: while it served, \d+ of .*worn out"):
         release(store, "m", made(Wearing, 3), client, rules=rules(bake_seconds=120.0, errors=0.0))
     assert answer(client) == 2
     assert [event.kind for event in store.ledger("m").events()][-3:] == ["published", "approved", "refused"]
     (reason,) = store.state("m").refused.values()
     assert "worn out" in reason
     assert {one.version for one in client.status("m") if one.state == "AVAILABLE"} == {first}
+
+
+def test_requests_of_the_watch_are_not_sampled_as_live_ones(store, launch, made, tmp_path):
+    place = str(tmp_path / "kept")
+    with Sampler(place, 1.0) as sampler:
+        _, client = launch(store.server_config(), labels_for_unavailable=True, sampler=sampler)
+        for factor in (2, 3):
+            release(store, "m", made(Times, factor), client, rules=rules(bake_seconds=0.3))
+        assert answer(client) == 3
+    (only,) = recent(place, "m", 100)
+    assert only.predict_log.request.model_spec.version_label == "stable"
 
 
 # Rolling back in a hurry
@@ -254,6 +265,25 @@ def test_a_release_of_another_model_gives_way_and_is_done_again(store, client, m
     rollback(store, "other", client, rules=rules())
     assert answer(client, "other") == 3
     assert isinstance(end(), ReleaseError)
+
+
+def test_a_mistyped_rollback_costs_no_release(store, client, made, background):
+    versions = [release(store, "m", made(Times, factor), client, rules=rules()).version for factor in (2, 3)]
+    _, end = long_bake(store, client, made, background)
+    serves = serving_version(client, "m")
+    known = f"earlier versions: {versions[1]}, {versions[0]}"
+    with pytest.raises(ReleaseError, match=f"m: cannot roll back to version 99; {known}"):
+        rollback(store, "m", client, 99, rules=rules())
+    with pytest.raises(ReleaseError, match="mm: cannot roll back to an earlier version; earlier versions: none"):
+        rollback(store, "mm", client, rules=rules())
+    assert not (store.root / folder_module.KNOCK).exists(), "nobody was told to give way"
+    assert store.state("m").pending == (serves, "approved")
+    assert answer(client) == 9
+    assert rollback(store, "m", client, versions[1], rules=rules()).version == versions[1], (
+        "the present one's predecessor"
+    )
+    assert isinstance(end(), ReleaseError)
+    assert answer(client) == 3
 
 
 def test_what_a_killed_release_left_is_given_up_by_who_rolls_back(store, client, made):

@@ -1,5 +1,6 @@
 """Events and what they come to."""
 
+import errno
 import json
 import os
 import stat
@@ -56,7 +57,19 @@ def test_a_version_is_pending_until_it_is_promoted_or_refused(kinds, pending):
 def test_rolling_back_takes_away_every_version_in_between():
     state = fold([*released(1), *released(2), *released(3), Event("rolled_back", 1, "slow")])
     assert state.serving == (1,)
-    assert state.refused == {2: "rolled back: slow", 3: "rolled back: slow"}
+    assert state.refused == dict.fromkeys((2, 3), "rolled back to version 1, slow")
+    assert state.rolled_back == {2, 3}
+
+
+def test_a_version_that_was_rolled_back_can_serve_again():
+    back = [*released(1), *released(2), *released(3), Event("rolled_back", 1)]
+    state = fold([*back, Event("rolled_back", 3)])
+    assert (state.serving, state.stable, state.predecessor) == ((1, 3), 3, 1)
+    assert state.refused == {2: "rolled back to version 1"}
+    assert state.rolled_back == {2}
+    state = fold([*back, Event("rolled_back", 3), Event("rolled_back", 1)])
+    assert (state.serving, state.rolled_back) == ((1,), {2, 3})
+    assert fold([*back, Event("promoted", 2)]).refused.keys() == {3}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["release", "refuse", "back"]), st.integers(0, 5))))
@@ -103,6 +116,20 @@ def test_two_writers_of_one_number_do_not_lose_an_event(ledger, folder, monkeypa
         ledger.append(Event("refused", 1))
     assert len(ledger.events()) == 2
     assert sorted(os.listdir(folder)) == ["000001.json", "000002.json"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "link", "fchmod"])
+def test_an_event_that_cannot_be_written_is_named_and_leaves_nothing(ledger, folder, monkeypatch, call):
+    ledger.append(Event("published", 1))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(StoreError, match=r"ledger/000002\.json: cannot be written: No space left on device"):
+            ledger.append(Event("refused", 1))
+    assert os.listdir(folder) == ["000001.json"]
 
 
 def test_a_missing_event_is_named_rather_than_left_out(ledger, folder):

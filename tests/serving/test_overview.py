@@ -50,10 +50,12 @@ def test_versions_with_what_became_of_them(store, launch, tmp_path):
     ]
     rollback(store, "m", client, tell=lambda text: None)
     assert [(one.version, one.status) for one in store_records(store)] == [
-        (versions[1], "refused"),
+        (versions[1], "rolled back"),
         (versions[0], "serving"),
     ]
-    assert "rolled back" in store_records(store)[0].reason
+    assert store_records(store)[0].reason == f"rolled back to version {versions[0]}, from version {versions[1]}"
+    rollback(store, "m", client, versions[1], tell=lambda text: None)
+    assert [(one.status, one.reason) for one in store_records(store)] == [("serving", ""), ("earlier", "")]
 
 
 def test_nothing_was_released(store):

@@ -17,7 +17,9 @@ from version_folder import X, write_version
 
 from nightshift.errors import ReleaseError, ServingError, StoreError
 from nightshift.serving.client import Client
+from nightshift.serving.config import model_config, server_config
 from nightshift.serving.embedded import server as embedded
+from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import check_manifest, write_manifest
 from nightshift.serving.release import release, rollback, serving_version
 from nightshift.serving.store import STABLE, Store
@@ -258,7 +260,7 @@ def test_the_server_of_another_store_is_left_alone(store, client, times, tmp_pat
     other = Store(tmp_path / "other")
     with hammering(client), pytest.raises(StoreError, match="is not there; is the server another store's"):
         act(other, times(3), client)
-    with hammering(client), pytest.raises(ReleaseError, match="before: none"):
+    with hammering(client), pytest.raises(ReleaseError, match="earlier versions: none"):
         rollback(other, "unknown", client)
     assert other.models() == []
 
@@ -286,23 +288,68 @@ def test_rolling_back_to_an_older_one(store, client, three):
     assert answer(client) == 2
     assert answers == sorted(answers, reverse=True), "once changed, never back"
     assert store.state("m").refused.keys() == {three[1], three[2]}
-    with pytest.raises(ReleaseError, match="versions that served before: none"):
+    with pytest.raises(ReleaseError, match="earlier versions: none; rolled back, and can be named: "):
         rollback(store, "m", client)
+
+
+def test_rolling_forward_again_to_what_was_rolled_back(store, client, three):
+    rollback(store, "m", client, three[1])
+    with hammering(client):
+        assert rollback(store, "m", client, three[2]).predecessor == three[1]
+    assert answer(client) == 4
+    state = store.state("m")
+    assert (state.serving, state.refused, state.rolled_back) == (tuple(three), {}, frozenset())
+    assert rollback(store, "m", client).version == three[1]
+    consistent(store, client)
+
+
+def test_what_was_refused_or_is_gone_does_not_serve_by_being_named(store, client, three, tmp_path):
+    with pytest.raises(ReleaseError):
+        release(store, "m", write_version(tmp_path / "skewed", 5, golden_factor=6), client)
+    (refused,) = store.state("m").refused
+    with pytest.raises(ReleaseError, match=f"cannot roll back to version {refused}; "):
+        rollback(store, "m", client, refused)
+    rollback(store, "m", client)
+    store.ledger("m").append(Event("removed", three[2], "no room"))
+    with pytest.raises(ReleaseError, match=f"to version {three[2]}, which was removed, .*no room; earlier versions: "):
+        rollback(store, "m", client, three[2])
+    assert answer(client) == 3
+
+
+@pytest.mark.parametrize("act", ["release", "rollback"])
+def test_a_server_that_names_a_version_the_ledger_does_not_is_brought_back(store, launch, times, three, act):
+    folder = store.root / "m"
+    other = server_config([model_config("m", folder, versions=[three[0]], labels={STABLE: three[0]})])
+    client = launch(other, labels_for_unavailable=True)[1]
+    deadline = time.monotonic() + 20
+    while not serving_version(client, "m"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert answer(client) == 2
+    with hammering(client):
+        if act == "release":
+            assert release(store, "m", times(5), client).predecessor == three[2]
+        else:
+            assert rollback(store, "m", client).version == three[1]
+    assert answer(client) == (5 if act == "release" else 3)
+    consistent(store, client)
 
 
 @pytest.mark.parametrize("wanted", [1, -1, "present"])
 def test_a_version_that_never_served_cannot_serve_again(store, client, three, wanted):
     version = three[2] if wanted == "present" else wanted
-    with pytest.raises(ReleaseError, match=f"cannot roll back to version {version}; .*before: {three[1]}, {three[0]}"):
+    with pytest.raises(
+        ReleaseError, match=f"cannot roll back to version {version}; .*earlier versions: {three[1]}, {three[0]}"
+    ):
         rollback(store, "m", client, version)
     assert answer(client) == 4
 
 
 def test_rolling_back_an_unknown_model_or_a_first_release(store, client, times):
-    with pytest.raises(ReleaseError, match="an earlier version; versions that served before: none"):
+    with pytest.raises(ReleaseError, match="an earlier version; earlier versions: none"):
         rollback(store, "m", client)
     release(store, "m", times(2), client)
-    with pytest.raises(ReleaseError, match="before: none"):
+    with pytest.raises(ReleaseError, match="earlier versions: none"):
         rollback(store, "m", client)
 
 

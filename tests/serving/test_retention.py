@@ -233,7 +233,7 @@ def test_a_release_keeps_as_many_as_its_rules_say_and_rolling_back_names_what_is
     with pytest.raises(ReleaseError, match=rf"to version {versions[0]}, which was removed, .*kept; .*: {versions[1]}$"):
         rollback(store, "m", client, versions[0], QUIET, rules)
     assert rollback(store, "m", client, tell=QUIET, rules=rules).version == versions[1]
-    with pytest.raises(ReleaseError, match="an earlier version; versions that served before: none"):
+    with pytest.raises(ReleaseError, match="an earlier version; earlier versions: none"):
         rollback(store, "m", client, tell=QUIET, rules=rules)
     shutil.copytree(store.root / "m" / str(versions[1]), tmp_path / "again")
     store.ledger("m").append(Event("removed", versions[2]))

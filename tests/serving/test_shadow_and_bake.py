@@ -1,7 +1,9 @@
 """A candidate beside the champion, and a version that has just begun to serve: what is told, what refused and why."""
 
+import contextlib
 import itertools
 import time
+import types
 
 import numpy as np
 import pytest
@@ -9,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightshift.errors import ConfigurationError, ReleaseError, ServingError
+from nightshift.files import write_json
 from nightshift.protos import classification_pb2, predict_pb2, prediction_log_pb2
 from nightshift.serving import shadow as shadow_module
-from nightshift.serving.bake import Quality, Watch, quality_before
+from nightshift.serving.bake import BEFORE_SECONDS, Quality, Watch, fisher, quality_before, tail_of_binomial
 from nightshift.serving.probes import Probe, live_probes, p99, same_answer, sampled_probes
+from nightshift.serving.release import Released
 from nightshift.serving.rules import Rules, rules_of
-from nightshift.serving.samples import Sampler
+from nightshift.serving.samples import Sampler, samples_place
 from nightshift.serving.shadow import shadow, too_slow
 from nightshift.serving.store import Store
 from nightshift.serving.tensors import to_proto
+from nightshift.steps.deploy import deploy
+from nightshift.workspace import Workspace
 
 PROBES = [Probe("serving_default", {"x": np.float32([number])}) for number in range(10)]
 NOTHING = lambda: None  # noqa: E731
@@ -151,20 +157,113 @@ def test_a_version_that_answers_as_its_predecessor_did_stays():
 
 def test_errors_while_it_serves_end_the_watching_at_once():
     began = time.monotonic()
-    with pytest.raises(ReleaseError, match=r"while it served, 3 of 3 requests failed, expected at most 1\.0%: INVALID"):
-        watched(failing_at(*range(10)), quality_before(PROBES, doubled, 0.1, NOTHING), seconds=60.0)
+    said = r"while it served, 3 of 3 requests failed, of its predecessor's just before 0 of 50: INVALID"
+    with pytest.raises(ReleaseError, match=said):
+        watched(failing_at(*range(10)), Quality([0.001] * 50, []), seconds=60.0)
     assert time.monotonic() - began < 30
 
 
-def test_a_share_of_errors_is_refused_in_the_end():
-    with pytest.raises(ReleaseError, match="while it served, "):
-        watched(failing_at(3), quality_before(PROBES, doubled, 0.1, NOTHING), seconds=0.6)
+def judged(failed, asked, predecessor):
+    """What comes of so many failed requests of so many."""
+    watch = Watch(PROBES, predecessor, slower=3.0, errors=0.01)
+    watch.found = Quality([0.001] * (asked - failed), ["UNAVAILABLE"] * failed)
+    watch.check()
 
 
-def test_errors_that_the_predecessor_made_as_well_are_no_reason():
-    predecessor = Quality([0.001] * 8, ["INVALID_ARGUMENT"] * 4)
-    found = watched(failing_at(3), predecessor, seconds=0.6)
-    assert found.errors
+@pytest.mark.parametrize("predecessor", [None, Quality([0.001] * 90, []), Quality([0.001] * 1000, [])])
+@pytest.mark.parametrize(("failed", "asked"), [(1, 1), (1, 40), (2, 2), (2, 90)])
+def test_one_or_two_errors_are_an_accident(failed, asked, predecessor):
+    judged(failed, asked, predecessor)
+
+
+@pytest.mark.parametrize(
+    ("failed", "asked", "failed_before", "asked_before", "refused"),
+    [
+        (6, 180, 0, 180, False),
+        (7, 180, 0, 180, True),
+        (12, 180, 8, 180, False),
+        (30, 180, 8, 180, True),
+        (40, 5000, 0, 5000, False),  # not by chance, and less than one in a hundred
+        (180, 180, 90, 90, False),
+    ],
+)
+def test_errors_count_that_are_more_than_its_predecessors_and_not_by_chance(
+    failed, asked, failed_before, asked_before, refused
+):
+    predecessor = Quality([0.001] * (asked_before - failed_before), ["UNAVAILABLE"] * failed_before)
+    if not refused:
+        judged(failed, asked, predecessor)
+        return
+    with pytest.raises(
+        ReleaseError, match=rf"{failed} of {asked} .*just before {failed_before} of {asked_before}: UNA"
+    ):
+        judged(failed, asked, predecessor)
+
+
+def test_a_first_version_is_held_against_the_share_that_is_tolerated():
+    judged(4, 150, None)
+    judged(1030, 100_000, Quality([], []))
+    with pytest.raises(ReleaseError, match=r"9 of 150 requests failed, expected at most 1\.0%: UNAVAILABLE"):
+        judged(9, 150, None)
+
+
+@given(st.integers(0, 40), st.integers(1, 200), st.integers(0, 40), st.integers(1, 200))
+def test_the_p_value_is_that_of_scipy(failed, asked, failed_before, asked_before):
+    from scipy.stats import fisher_exact
+
+    failed, failed_before = min(failed, asked), min(failed_before, asked_before)
+    table = [[failed, asked - failed], [failed_before, asked_before - failed_before]]
+    expected = fisher_exact(table, alternative="greater").pvalue
+    assert fisher(failed, asked, failed_before, asked_before) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@given(st.integers(1, 100), st.integers(1, 300), st.sampled_from([0.0, 0.01, 0.3, 1.0]))
+def test_the_tail_of_the_binomial_is_that_of_scipy(failed, asked, share):
+    from scipy.stats import binom
+
+    failed = min(failed, asked)
+    assert tail_of_binomial(failed, asked, share) == pytest.approx(binom.sf(failed - 1, asked, share), abs=1e-9)
+
+
+def test_requests_that_the_predecessor_never_answered_are_not_asked():
+    quality = quality_before(PROBES, failing_at(3, 7), 0.5, NOTHING)
+    assert quality.errors == []
+    assert [probe.inputs["x"][0] for probe in quality.answered] == [0, 1, 2, 4, 5, 6, 8, 9]
+    assert watched(failing_at(3, 7), quality, seconds=0.5).errors == []
+
+
+def test_an_error_that_the_predecessor_makes_now_and_then_counts_for_it():
+    calls = itertools.count()
+
+    def flaky(probe):
+        if next(calls) % 7 == 6:
+            raise ServingError("INTERNAL: now and then")
+        return doubled(probe)
+
+    quality = quality_before(PROBES, flaky, 0.5, NOTHING)
+    assert len(quality.answered) == len(PROBES)
+    assert quality.errors
+
+
+def test_the_predecessor_is_looked_at_for_as_long_as_its_successor_and_no_longer_than_it_may(monkeypatch):
+    looked = []
+    monkeypatch.setattr(Watch, "go_on", lambda self, ask, seconds, proceed: looked.append(seconds))
+    for seconds in (3.0, 30.0):
+        quality_before(PROBES, doubled, seconds, NOTHING)
+    assert looked == [3.0, BEFORE_SECONDS]
+
+
+def test_a_predecessor_that_answered_nothing_is_no_reference():
+    nothing = quality_before(PROBES, failing_at(*range(10)), 0.1, NOTHING)
+    assert nothing.errors
+    assert nothing.seconds == []
+
+    def slowly(probe):
+        time.sleep(0.15)
+        return doubled(probe)
+
+    watched(slowly, nothing, seconds=0.1)
+    watched(failing_at(*range(10)), nothing, seconds=0.2)
 
 
 def test_latency_beyond_the_predecessors_is_refused_and_without_one_it_is_not():
@@ -251,20 +350,41 @@ def test_without_samples_the_golden_batch_is_asked_and_that_is_said(tmp_path, pl
 
 
 def test_the_rules_are_read_from_the_environment(tmp_path, monkeypatch):
-    store = Store(tmp_path / "workspace" / "models")
     for name in ("SAMPLES", "BAKE_SECONDS", "KEEP"):
         monkeypatch.delenv(f"NIGHTSHIFT_{name}", raising=False)
-    assert rules_of(store) == Rules(samples=str(tmp_path / "workspace" / "samples"))
+    monkeypatch.setenv("NIGHTSHIFT_WORKSPACE", str(tmp_path / "workspace"))
+    assert rules_of() == Rules(samples=str(tmp_path / "workspace" / "samples"))
+    assert rules_of("elsewhere") == Rules(samples="elsewhere")
     for name, value in {"SAMPLES": "gs://b/p", "BAKE_SECONDS": "0", "KEEP": "3"}.items():
         monkeypatch.setenv(f"NIGHTSHIFT_{name}", value)
-    assert rules_of(store) == Rules(samples="gs://b/p", bake_seconds=0.0, keep=3)
+    assert rules_of() == Rules(samples="gs://b/p", bake_seconds=0.0, keep=3)
+
+
+def test_samples_are_where_the_workspace_is_wherever_the_store_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("NIGHTSHIFT_SAMPLES", raising=False)
+    seen = []
+
+    @contextlib.contextmanager
+    def fake(server, store):
+        yield types.SimpleNamespace(release=release)
+
+    def release(model, saved_model, tell, samples):
+        seen.append(rules_of(samples).samples)
+        return Released(2, 1)
+
+    monkeypatch.setattr("nightshift.steps.deploy.target", fake)
+    workspace = Workspace(tmp_path / "workspace")
+    run = workspace.run("one")
+    write_json(run.path / "evaluate" / "evaluation.json", {"decision": {"blessed": True, "reason": ""}})
+    deploy(run, Store(tmp_path / "elsewhere" / "models"), model="m", saved_model=tmp_path, server="h:1")
+    assert seen == [samples_place(workspace.root)] == [str(tmp_path / "workspace" / "samples")]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("BAKE_SECONDS", "-1"), ("BAKE_SECONDS", "nan"), ("BAKE_SECONDS", "soon"), ("KEEP", "1"), ("KEEP", "all")],
 )
-def test_a_rule_that_cannot_be_used_is_named(tmp_path, monkeypatch, name, value):
+def test_a_rule_that_cannot_be_used_is_named(monkeypatch, name, value):
     monkeypatch.setenv(f"NIGHTSHIFT_{name}", value)
     with pytest.raises(ConfigurationError, match=f"NIGHTSHIFT_{name}: found '{value}', expected a number of"):
-        rules_of(Store(tmp_path))
+        rules_of()

@@ -34,6 +34,24 @@ def test_a_recipe_whose_model_was_rolled_back_is_not_trained_again(tmp_path):
     assert "rolled back" in reason
 
 
+def test_once_it_serves_again_that_is_the_reason(tmp_path, monkeypatch):
+    events = [
+        Event("published", 1, facts={"recipe": "old"}),
+        Event("promoted", 1),
+        Event("published", 2, facts={"recipe": "new"}),
+        Event("promoted", 2),
+        Event("rolled_back", 1, "from version 2"),
+        Event("rolled_back", 2, "from version 1"),
+    ]
+    store = store_with(tmp_path, *events)
+    (store.root / "digits" / "2").mkdir()
+    monkeypatch.setattr("nightshift.steps.prepare_data.read_card", lambda path: {"recipe_key": "new"})
+    due, reason = training_due(store, "digits", 2, "new")
+    assert not due
+    assert reason == "nothing to do: version 2 of digits serves, made from the same data, settings and code"
+    assert training_due(store, "digits", 2, "old")[0]
+
+
 def test_a_name_that_serves_another_task_is_refused():
     check_task({"recipe": {"task": "digits"}}, "flowers", "digits")
     with pytest.raises(ConfigurationError, match="--model flowers: serves task 'image_folder', found 'detection'"):

@@ -129,10 +129,10 @@ def asking_pod(pod: Object, model: str, version: int) -> Iterator[Ask]:
 
 
 @contextmanager
-def asking_service(address: str, model: str) -> Iterator[Ask]:
-    """Ask whatever answers at an address for the label `stable`."""
+def asking_service(address: str, model: str, version: int) -> Iterator[Ask]:
+    """Ask a Service's address for the version that it selects: by its number, since what names the label is sampled."""
     with Client(address, timeout=CALL_SECONDS, tls=None) as client:
-        yield asking(client, model)
+        yield asking(client, model, version=version)
 
 
 def bake(cluster: Cluster, proof: Proof, pods: list[Object], address: str, lease: Holding, watch: Watch) -> None:
@@ -152,7 +152,7 @@ def bake(cluster: Cluster, proof: Proof, pods: list[Object], address: str, lease
         left = deadline - time.monotonic()
         try:
             proof.of_service(address)
-            with asking_service(address, names.model) as ask:
+            with asking_service(address, names.model, proof.version) as ask:
                 watch.go_on(ask, min(left, TICK_SECONDS), lease.check)
         except ReleaseError:
             # What became of a Pod says more than that nothing answers.

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from nightshift.errors import ReleaseError, ServingError, StoreError
@@ -65,7 +65,7 @@ class KubernetesServing:
                 store.ledger(model).append(event)
         return history.live
 
-    def release(self, model: str, saved_model: Path, tell: Tell = print) -> Released:
+    def release(self, model: str, saved_model: Path, tell: Tell = print, samples: str = "") -> Released:
         """Publish, create green, prove every Pod, compare, switch the Service, bake; blue stays for rolling back.
 
         Raises:
@@ -76,9 +76,9 @@ class KubernetesServing:
         """
         store = self._needed_store()
         check_manifest(saved_model)
-        rules = rules_of(store)
+        rules = rules_of(samples)
         with self._rollout(model, tell) as rollout:
-            releasing = Releasing(rollout, store, replace(rules, bake_seconds=rollout.settings.bake_seconds))
+            releasing = Releasing(rollout, store, rules)
             releasing.settle()
             return releasing.release(saved_model)
 

@@ -175,11 +175,12 @@ class Releasing:
 
     def _quality(self, champion: tuple[int, Object] | None, probes: Sequence[Probe]) -> Quality | None:
         """How what serves, or did just before, answers."""
-        if champion is None or not self.rules.bake_seconds:
+        seconds = self.rollout.settings.bake_seconds
+        if champion is None or not seconds:
             return None
         serves, pod = champion
         with asking_pod(pod, self.model, serves) as theirs:
-            return quality_before(probes, theirs, self.rules.bake_seconds, self.rollout.lease.check)
+            return quality_before(probes, theirs, seconds, self.rollout.lease.check)
 
     def _watch(self, proof: Proof, quality: Quality | None, probes: Sequence[Probe]) -> Watch:
         asked = probes or golden_probes(proof.golden)

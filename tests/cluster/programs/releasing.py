@@ -10,6 +10,7 @@ end as soon as they are published, as on a disk that is full or broken.
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from nightshift.errors import NightshiftError
@@ -21,8 +22,8 @@ from nightshift.settings import settings
 def truncate_what_is_published() -> None:
     publish = Store.publish
 
-    def published(store: Store, model: str, saved_model: Path) -> int:
-        version = publish(store, model, saved_model)
+    def published(store: Store, model: str, saved_model: Path, proceed: Callable[[], None]) -> int:
+        version = publish(store, model, saved_model, proceed)
         shard = store.version_path(model, version) / "variables" / "variables.data-00000-of-00001"
         shard.write_bytes(shard.read_bytes()[:-1])
         return version

@@ -76,7 +76,7 @@ def answers(store, monkeypatch):
         yield lambda probe: answer(version, served=False)
 
     @contextlib.contextmanager
-    def asking_service(address, model):
+    def asking_service(address, model, version):
         yield lambda probe: answer(0, served=True)
 
     monkeypatch.setattr(releasing, "asking_pod", asking_pod)

@@ -1,9 +1,14 @@
 """A candidate's Pods beside those that serve, and its bake: refused with the reason, the Service as it was."""
 
+import types
+
 import pytest
 from test_releases_in_a_cluster import QUIET, consistent, kinds, selected
 
 from nightshift.errors import ReleaseError
+from nightshift.serving.kubernetes import proof, release, releasing
+from nightshift.serving.probes import Probe
+from nightshift.serving.rules import Rules
 from nightshift.serving.samples import Sampler
 
 
@@ -93,6 +98,48 @@ def test_a_version_that_does_worse_once_it_serves_is_taken_back(
     assert kinds(store)[-3:] == ["published", "approved", "refused"]
     assert selected(cluster) == first
     consistent(cluster, store)
+
+
+def test_the_predecessor_is_looked_at_by_the_namespaces_own_setting(
+    serving, candidate, release_all, baking, monkeypatch
+):
+    monkeypatch.setenv("NIGHTSHIFT_BAKE_SECONDS", "0")
+    release_all(1)
+    looked = []
+
+    def quality_before(probes, ask, seconds, proceed):
+        looked.append(seconds)
+
+    monkeypatch.setattr(releasing, "quality_before", quality_before)
+    made = releasing.Releasing
+    monkeypatch.setattr(
+        release, "Releasing", lambda rollout, store, rules: made(rollout, store, Rules(bake_seconds=99))
+    )
+    serving.release("m", candidate(2), QUIET)
+    assert looked == [1]
+
+
+def test_the_services_address_is_asked_for_the_version_that_it_selects(monkeypatch):
+    asked = []
+
+    class Client:
+        def __init__(self, address, **options):
+            asked.append(address)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def predict(self, model, inputs, **options):
+            asked.append((model, options["version"]))
+            return types.SimpleNamespace(outputs={})
+
+    monkeypatch.setattr(proof, "Client", Client)
+    with proof.asking_service("10.0.0.1:8500", "m", 7) as ask:
+        ask(Probe("serving_default", {}))
+    assert asked == ["10.0.0.1:8500", ("m", 7)], "what names the label instead is sampled as live traffic"
 
 
 def test_a_release_that_was_killed_while_it_was_watched_is_watched_again(
