@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nightshift.errors import NightshiftError, ServingError
+from nightshift.serving.channel import environment_tls
 from nightshift.serving.client import Client
 from nightshift.serving.examples import ask_examples
 from nightshift.serving.process import server_process
@@ -32,7 +33,7 @@ def model_server(place: Workspace, target: str) -> Iterator[str]:
     """The model server at `target`, or one of our own there for as long as the run lasts.
 
     Raises:
-        ServingError: none answers there, and it is not this machine.
+        ServingError: none answers there, and it is not this machine, or the environment asks for TLS.
     """
     with Client(target, timeout=2, retries=0) as client:
         if client.ready():
@@ -42,6 +43,11 @@ def model_server(place: Workspace, target: str) -> Iterator[str]:
     host, _, port = target.rpartition(":")
     if host not in LOOPBACK:
         raise ServingError(f"no model server answers at {target}")
+    if environment_tls() is not None:
+        raise ServingError(
+            f"no model server answers over TLS at {target}, and one that is started for a run has no certificate: "
+            f"start one with `nightshift serve --port {port} --ssl-config-file FILE`, or unset NIGHTSHIFT_TLS_CA"
+        )
     log = place.root / "server.log"
     serve = ["serve", "--port", port, "--workspace", str(place.root)]
     with server_process(["-m", "nightshift.cli", *serve], log=log) as started:

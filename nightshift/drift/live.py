@@ -21,6 +21,16 @@ MAX_DECODED_PIXELS = 1_000_000_000
 """Of all the encoded images of one comparison."""
 
 Answers = Mapping[str, NDArray[Any]]
+_ANSWERS = {
+    "probabilities": ("f", 2),
+    "class_id": ("iu", 1),
+    "label": ("O", 1),
+    "probability": ("f", 1),
+    "permutation": ("iu", 2),
+}
+"""What is read of answers: the kinds of dtypes and the rank."""
+_ABOVE_ONE = 1e-3
+"""By so much rounding may take a probability beyond it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class Live:
         sample: an image each, repeated ones once.
         pictures: as the network saw them, puzzles as they were solved; uint8 [N, H, W, C].
         repeated: images that had been seen before.
-        unreadable: images that are none, or of another shape than the reference's.
+        unreadable: images that are none, of another shape than the reference's, or whose answer is not a model's of
+            ours.
     """
 
     sample: Sample
@@ -76,8 +87,16 @@ class _Reader:
             if name in log.request.inputs:
                 images = to_array(log.request.inputs[name])
                 known = {output: array for output, array in outputs.items() if array.shape[:1] == images.shape[:1]}
-                for row, image in enumerate(images if images.ndim else ()):
+                if not self._fits(images) or not _usable(known):
+                    self.unreadable += len(images) if images.ndim else 0
+                    continue
+                for row, image in enumerate(images[:MAX_IMAGES]):
                     yield from self._one(image, *self._answer(known, row))
+
+    def _fits(self, images: NDArray[Any]) -> bool:
+        """Whether they may be images, before one of what may be very many is looked at."""
+        pixels = images.dtype == np.uint8 and images.shape[1:] == self._reference.image_shape
+        return pixels or (images.dtype.kind == "O" and images.ndim == 1)
 
     def _classified(self, log: Any) -> Iterator[_Asked]:
         answers = log.response.result.classifications
@@ -89,27 +108,30 @@ class _Reader:
                 yield from self._one(content, predicted, confidence, None)
 
     def _answer(self, outputs: Answers, row: int) -> tuple[int, float, NDArray[np.int64] | None]:
-        """Class, confidence and permutation of one row; -1, NaN and None for what was not answered."""
+        """Class, confidence and permutation of a row of usable answers; -1, NaN and None for what was not answered."""
         predicted, confidence, permutation = -1, float("nan"), None
         chances = outputs.get("probabilities")
-        if chances is not None and chances.ndim == 2 and chances.shape[1]:
+        if chances is not None and chances.shape[1]:
             predicted, confidence = int(chances[row].argmax()), float(chances[row].max())
-        elif "class_id" in outputs and outputs["class_id"].ndim == 1:
+        elif "class_id" in outputs:
             predicted = int(outputs["class_id"][row])
-        elif "label" in outputs and outputs["label"].ndim == 1:
+        elif "label" in outputs:
             predicted = self._numbers.get(bytes(outputs["label"][row]).decode(errors="replace"), -1)
-        if "probability" in outputs and outputs["probability"].ndim == 1:
+        if "probability" in outputs:
             confidence = float(outputs["probability"][row])
         order = outputs.get("permutation")
         tiles = self._reference.grid**2
-        if order is not None and order.ndim == 2 and sorted(order[row].tolist()) == list(range(tiles)):
+        if order is not None and order.shape[1] == tiles and sorted(order[row].tolist()) == list(range(tiles)):
             permutation = order[row].astype(np.int64)
         return predicted, confidence, permutation
 
     def _one(
         self, image: Any, predicted: int, confidence: float, permutation: NDArray[np.int64] | None
     ) -> Iterator[_Asked]:
-        pixels = self._pixels(image)
+        # Classes are counted up to the highest, and an impossible confidence would outweigh all others.
+        sound = -1 <= predicted < len(self._reference.classes) or self._reference.grid > 1
+        sound &= np.isnan(confidence) or 0 <= confidence <= 1 + _ABOVE_ONE
+        pixels = self._pixels(image) if sound else None
         if pixels is None:
             self.unreadable += 1
         else:
@@ -128,6 +150,15 @@ class _Reader:
             return decoded(image, shape, self._reference.fit)
         except DataError:
             return None
+
+
+def _usable(outputs: Answers) -> bool:
+    """Whether the answers are such as a model of ours gives; other clients may keep what they like."""
+    return all(
+        outputs[name].dtype.kind in kinds and outputs[name].ndim == rank
+        for name, (kinds, rank) in _ANSWERS.items()
+        if name in outputs
+    )
 
 
 def live_of(logs: Iterable[Any], reference: Reference) -> Live:

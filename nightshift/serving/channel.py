@@ -101,15 +101,15 @@ def open_channel(target: str, tls: Tls | None, options: Sequence[tuple[str, Any]
     return grpc.secure_channel(target, credentials, options=[*options, *named])
 
 
-def refusal(details: str, host: str) -> str:
+def refusal(details: str, name: str) -> str:
     """Why two ends will not talk however often they try, by what gRPC says of it; '' if it is not about that.
 
     Args:
         details: of gRPC's error.
-        host: that was asked.
+        name: that the server's certificate has to be for.
     """
     if "Hostname Verification Check failed" in details:
-        return f"its certificate is not for {host}; if it is the right server, NIGHTSHIFT_TLS_NAME says what it is for"
+        return f"its certificate is not for {name}; if it is the right server, NIGHTSHIFT_TLS_NAME says what it is for"
     if "CERTIFICATE_VERIFY_FAILED" in details:
         reason = details.partition("CERTIFICATE_VERIFY_FAILED: ")[2].partition(": ")[0]
         return f"its certificate is refused ({reason}); NIGHTSHIFT_TLS_CA is the file of who signs it"

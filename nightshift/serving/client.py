@@ -33,6 +33,9 @@ _MAX_TENSOR_BYTES = 8 * _MAX_MESSAGE_BYTES
 
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 2.0
+_JITTER = random.Random()
+"""Our own: a program that seeds Python's for its experiments gets the same numbers however often a call repeats."""
+
 _RELOAD_SECONDS = 120.0
 _AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 """What a request meets at a server that is not there, or stops: asking again does no harm, whatever was asked."""
@@ -143,6 +146,7 @@ class Client:
         self.target = target
         self._host = target.rpartition(":")[0]
         self._tls = environment_tls() if tls == "environment" else tls
+        self._certified = self._tls.name if self._tls and self._tls.name else self._host
         self._sampler = sampler
         self._timeout = timeout
         self._retries = retries
@@ -340,7 +344,7 @@ class Client:
             except grpc.RpcError as error:
                 pause = _backoff(attempt)
                 again = attempt < self._retries and time.monotonic() + pause < deadline
-                if error.code() not in _AGAIN or not again or refusal(error.details(), self._host):
+                if error.code() not in _AGAIN or not again or refusal(error.details(), self._certified):
                     raise self._failure(error, subject, limit) from error
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -348,7 +352,7 @@ class Client:
     def _failure(self, error: Any, subject: str, seconds: float) -> ServingError:
         code, said = error.code().name, error.details()
         if error.code() in _AGAIN:
-            if reason := refusal(said, self._host) or guess(said, self._tls):
+            if reason := refusal(said, self._certified) or guess(said, self._tls):
                 return ServerUnavailableError(f"{self.target}: {reason} ({said})", code)
             advice = "start one with `nightshift serve`"
             return ServerUnavailableError(f"no model server answers at {self.target}; {advice} ({said})", code)
@@ -360,7 +364,7 @@ class Client:
 
 
 def _backoff(attempt: int) -> float:
-    return min(_FIRST_BACKOFF_SECONDS * 2.0**attempt, _MAX_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
+    return min(_FIRST_BACKOFF_SECONDS * 2.0**attempt, _MAX_BACKOFF_SECONDS) * _JITTER.uniform(0.5, 1.0)
 
 
 def _name_version(spec: Any, model: str, version: int | None, label: str | None) -> None:

@@ -49,8 +49,12 @@ class Objects:
     prefix: str
 
     @classmethod
-    def at(cls, url: str) -> "Objects":
+    def at(cls, url: str, setting: str = "store") -> "Objects":
         """Those of gs://BUCKET/PREFIX.
+
+        Args:
+            url: to be taken apart.
+            setting: what the URL is for, for the error.
 
         Raises:
             ConfigurationError: it is no such URL.
@@ -58,7 +62,7 @@ class Objects:
         bucket, _, prefix = url.removeprefix(SCHEME).rstrip("/").partition("/")
         parts = prefix.split("/") if prefix else []
         if not url.startswith(SCHEME) or not bucket or {"", ".", ".."} & {bucket, *parts}:
-            raise ConfigurationError(f"store: found {url!r}, expected a folder or {SCHEME}BUCKET/PREFIX")
+            raise ConfigurationError(f"{setting}: found {url!r}, expected a folder or {SCHEME}BUCKET/PREFIX")
         return cls(bucket, "".join(f"{part}/" for part in parts))
 
     def url(self, name: str = "") -> str:

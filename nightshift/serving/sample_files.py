@@ -87,18 +87,29 @@ def sample_files(place: str) -> SampleFiles:
 
     Raises:
         ConfigurationError: it is neither, or what Google Cloud Storage needs is not installed.
+        StoreError: a file is where the folder would be.
     """
     if not place:
         raise ConfigurationError(f"samples: found '', expected a folder or {_SCHEME}BUCKET/PREFIX")
     if not place.startswith(_SCHEME):
         if "://" in place:
             raise ConfigurationError(f"samples: found {place!r}, expected a folder or {_SCHEME}BUCKET/PREFIX")
-        return InFolder(Path(place).expanduser().absolute())
+        return InFolder(_folder(Path(place).expanduser().absolute()))
     try:
         from nightshift.serving.objects import Objects  # not before it is needed: it takes time to load
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"samples: {place} needs the package {error.name}, see the extra `train`") from error
-    return InBucket(Objects.at(place))
+    return InBucket(Objects.at(place, "samples"))
+
+
+def _folder(path: Path) -> Path:
+    """The path, if there is a folder or can be one; without samples there is none yet."""
+    with _in_words(str(path)):
+        there = next(one for one in (path, *path.parents) if one.exists())
+        folder = there.is_dir()
+    if not folder:
+        raise StoreError(f"samples: found a file at {there}, expected a folder")
+    return path
 
 
 @dataclass(frozen=True)
@@ -114,10 +125,11 @@ class InFolder:
     def listed(self, model: str) -> list[SampleFile]:
         """See SampleFiles."""
         found = []
-        with _in_words(self.url(model)):
-            for path in (self.root / model).glob("[0-9]*/[0-9]*.tfrecord"):
-                with contextlib.suppress(GONE):
-                    found.append(SampleFile(f"{path.parent.name}/{path.name}", path.stat().st_size))
+        # Not a glob: that takes what it may not read, or is no folder, for an empty one.
+        with contextlib.suppress(GONE), _in_words(self.url(model)), os.scandir(self.root / model) as versions:
+            for version in versions:
+                if version.name.isdecimal() and version.is_dir():
+                    found += _of_version(version)
         return _newest_first(found)
 
     def read(self, model: str, file: SampleFile) -> bytes:
@@ -212,6 +224,15 @@ class InBucket:
             return
         with in_words(self.objects.url(f"{model}/{file.name}")), contextlib.suppress(NotFound):
             blob.delete(if_generation_match=blob.generation, retry=RETRY)
+
+
+def _of_version(version: os.DirEntry[str]) -> list[SampleFile]:
+    found = []
+    with contextlib.suppress(GONE), os.scandir(version) as entries:
+        for entry in entries:
+            with contextlib.suppress(GONE):
+                found.append(SampleFile(f"{version.name}/{entry.name}", entry.stat().st_size))
+    return found
 
 
 def _newest_first(files: list[SampleFile]) -> list[SampleFile]:

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 MAX_RECENT_BYTES = 256 << 20
 """Of the files that one call of `recent` reads."""
+_KEPT = (predict_pb2.PredictRequest, classification_pb2.ClassificationRequest)
 _PLAIN = re.compile(r"[\w-]{1,200}")
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -89,6 +90,7 @@ class Sampler:
 
         Raises:
             ConfigurationError: the place is neither a folder nor gs://BUCKET/PREFIX, or the rate no share.
+            StoreError: a file is where the folder would be.
         """
         if not 0 < rate <= 1:
             raise ConfigurationError(f"sample rate: found {rate:g}, expected above 0, at most 1")
@@ -139,9 +141,10 @@ class Sampler:
         """Serialised at once: whoever offers may change the messages later. None if it is not to be kept."""
         if not _PLAIN.fullmatch(model) or version < 0 or request.model_spec.HasField("version"):
             return None
-        log = _log(request, response)
-        if log is None or not self._room(1, 0):
+        # Before anything is copied: this is the thread of the request.
+        if not isinstance(request, _KEPT) or not self._room(1, request.ByteSize() + response.ByteSize()):
             return None
+        log = _log(request, response)
         log.log_metadata.model_spec.name = model
         log.log_metadata.model_spec.version.value = version
         log.log_metadata.sampling_config.sampling_rate = self.rate
@@ -240,15 +243,13 @@ class _Batch:
         return old or len(self.records) >= limits.records or self.size >= limits.bytes
 
 
-def _log(request: Any, response: Any) -> Any | None:
-    """The PredictionLog of a request and its answer; None for those of a kind that is not kept."""
+def _log(request: Any, response: Any) -> Any:
+    """The PredictionLog of a request of a kind that is kept, and its answer."""
     if isinstance(request, predict_pb2.PredictRequest):
         answered = prediction_log_pb2.PredictLog(request=request, response=response)
         return prediction_log_pb2.PredictionLog(predict_log=answered)
-    if isinstance(request, classification_pb2.ClassificationRequest):
-        classified = prediction_log_pb2.ClassifyLog(request=request, response=response)
-        return prediction_log_pb2.PredictionLog(classify_log=classified)
-    return None
+    classified = prediction_log_pb2.ClassifyLog(request=request, response=response)
+    return prediction_log_pb2.PredictionLog(classify_log=classified)
 
 
 def beyond(files: list[SampleFile], retention: Retention) -> list[SampleFile]:
@@ -317,6 +318,7 @@ def sampler_of_environment() -> Sampler | None:
 
     Raises:
         ConfigurationError: they are no share and no place.
+        StoreError: a file is where the folder would be.
     """
     rate = settings().sample_rate
     return Sampler(samples_place(workspace_path()), rate) if rate else None

@@ -1,11 +1,16 @@
 """From sampled requests to figures: every way to ask, and what nobody should have kept."""
 
 import io
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from nightshift.drift.comparison import Limits, Sample, compare
 from nightshift.drift.features import features, seams
 from nightshift.drift.live import live_of
 from nightshift.drift.reference import Reference
@@ -135,6 +140,66 @@ def test_broken_tensors_and_empty_logs_do_no_harm():
 def test_the_work_is_bounded(monkeypatch):
     monkeypatch.setattr("nightshift.drift.live.MAX_IMAGES", 3)
     assert live_of([predicted({"images": IMAGES}, ANSWERS)], reference()).sample.count == 3
+    monkeypatch.undo()
     monkeypatch.setattr("nightshift.drift.live.MAX_DECODED_PIXELS", 2 * 144)
     live = live_of([predicted({"image_bytes": files()}, ANSWERS)], reference())
     assert (live.sample.count, live.unreadable) == (2, 3)
+
+
+FIVE = np.arange(5)
+HOSTILE = {
+    "probabilities of text": {"probabilities": np.array([[b"a", b"b"]] * 5, object)},
+    "probabilities of one rank": {"probabilities": CHANCES[:, 0]},
+    "integers for probabilities": {"probabilities": np.ones((5, 3), np.int64)},
+    "impossible probabilities": {"probabilities": np.full((5, 3), 1e300)},
+    "infinite probabilities": {"probabilities": np.full((5, 3), np.inf, np.float32)},
+    "more classes than there are": {"probabilities": np.eye(9, dtype=np.float32)[4:]},
+    "text for class_id": {"class_id": np.array([b"1"] * 5, object)},
+    "floats for class_id": {"class_id": np.full(5, np.nan)},
+    "a class beyond int64": {"class_id": np.full(5, 2**64 - 1, np.uint64)},
+    "a class that would take all memory to count to": {"class_id": np.full(5, 2**62)},
+    "a negative class": {"class_id": -2 - FIVE},
+    "numbers for labels": {"label": FIVE},
+    "nested labels": {"label": np.array([[b"a"]] * 5, object)},
+    "text for probability": {"probability": np.array([b"much"] * 5, object)},
+    "a negative probability": {"probability": np.full(5, -1.0)},
+    "text for permutation": {"permutation": np.array([[b"0"]] * 5, object)},
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_answers_of_another_making_are_left_out_and_counted(hostile):
+    live = live_of(
+        [predicted({"images": IMAGES}, HOSTILE[hostile]), predicted({"images": IMAGES[:2]}, {})], reference()
+    )
+    assert (live.sample.count, live.unreadable) == (2, 5)
+    columns = {name: np.full(200, 0.5, np.float32) for name in live.sample.columns}
+    compare(Sample(columns, np.zeros(200, np.int64)), live.sample, CLASSES, Limits(least=2))
+
+
+KINDS = ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "uint64", "bool", "complex64"]
+ARRAYS = st.sampled_from(KINDS).flatmap(
+    lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_dims=3, max_side=5))
+)
+TEXTS = hnp.arrays(object, hnp.array_shapes(max_dims=3, max_side=5), elements=st.binary(max_size=3), fill=st.nothing())
+NAMES = st.sampled_from(["probabilities", "class_id", "label", "probability", "permutation", "other"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["images", "image_bytes"]), ARRAYS | TEXTS | st.just(IMAGES)),
+    st.dictionaries(NAMES, ARRAYS | TEXTS),
+    st.sampled_from([1, 2]),
+)
+def test_whatever_is_in_a_log_is_read_or_left_out(inputs, outputs, grid):
+    live = live_of([predicted(inputs, outputs)], reference(grid))
+    assert len(live.sample.columns["brightness"]) <= 5
+    assert live.sample.classes is None or (live.sample.classes < len(CLASSES)).all()
+
+
+def test_very_many_images_of_no_pixels_are_not_looked_at_one_by_one():
+    log = predicted({}, {})
+    log.predict_log.request.inputs["images"].CopyFrom(to_proto(np.zeros((50_000_000, 0), np.uint8)))
+    started = time.process_time()
+    assert live_of([log], reference()).unreadable == 50_000_000
+    assert time.process_time() - started < 5

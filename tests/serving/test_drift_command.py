@@ -96,6 +96,13 @@ def test_no_samples_are_told_and_no_alarm(ask, tmp_path):
     assert f"answered is in {tmp_path / 'nowhere'}" in result.output
 
 
+def test_a_file_instead_of_samples_is_an_error(ask, tmp_path):
+    (tmp_path / "file").write_text("no samples")
+    result = ask(IMAGES, samples=tmp_path / "file")
+    assert result.exit_code == 1
+    assert f"samples: found a file at {tmp_path / 'file'}, expected a folder" in result.output
+
+
 def test_a_version_without_a_reference_says_so(ask):
     result = ask(IMAGES, model="found")
     assert result.exit_code == 0

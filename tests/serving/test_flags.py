@@ -137,6 +137,7 @@ def test_truths_are_bare_or_spelled_out(run, form, value):
     [
         (["--enable_grpc_healthcheck_service=maybe"], "found 'maybe', expected true or false"),
         (["--grpc_channel_arguments=a"], "found 'a', expected KEY=VALUE"),
+        (["--max-message-bytes=1"], "found 1, expected 0 for by the memory limit, or 65,536 bytes at least"),
         (["--max_num_load_retries=-1"], "-1 is not in the range x>=0"),
         (["--use_alts_credentials=true"], "No such option '--use_alts_credentials'"),
         ([], "expected either --model_config_file or --model_base_path"),

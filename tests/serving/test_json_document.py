@@ -1,6 +1,7 @@
 """JSON of strangers: what parsing takes is known before, and whatever is sent has an answer in bounded time."""
 
 import json
+import time
 import tracemalloc
 
 import grpc
@@ -89,6 +90,13 @@ def test_what_would_take_more_is_refused_before():
 def test_what_is_no_document_is_refused(body, message):
     assert message_of(body).startswith("JSON Parse error: ")
     assert message in message_of(body)
+
+
+def test_a_repeated_field_among_very_many_is_found_soon():
+    body = b"{" + b",".join(b'"%d":0' % number for number in [*range(100_000), 99_999]) + b"}"
+    started = time.process_time()
+    assert 'Found the field "99999" twice' in message_of(body)
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("body", [b"1", b"[]", b'"a"', b"null", b"NaN"])

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from nightshift.protos import predict_pb2, types_pb2
 from nightshift.serving.embedded import json_predict
 from nightshift.serving.embedded.json_document import Constant, parse
-from nightshift.serving.embedded.json_predict import Form, answer_to, fill_inputs
+from nightshift.serving.embedded.json_predict import Form, answer_to, fill_inputs, signature_name
 from nightshift.serving.embedded.json_values import array_of, first_unfit
 from nightshift.serving.status import StatusError
 from nightshift.serving.tensors import to_array, to_field_proto
@@ -329,3 +329,10 @@ def test_base64_goes_both_ways():
     text = written(Form.COLUMNS, x_bytes=np.array([content], object)).replace(b"outputs", b"inputs").decode()
     assert base64.b64encode(content).decode() in text
     assert read(text, x="STRING")[0]["x"].tolist() == [content]
+
+
+def test_a_signature_with_half_a_surrogate_pair_is_refused():
+    document = parse(rb'{"signature_name": "\ud800", "instances": [1]}', max_memory=2**30)
+    assert "The surrogate pair in string is invalid." in refused(lambda: signature_name(document))
+    whole = parse(rb'{"signature_name": "\ud83d\ude00", "instances": [1]}', max_memory=2**30)
+    assert signature_name(whole) == "\U0001f600"

@@ -314,3 +314,22 @@ def test_rest_and_grpc_give_the_same_answer(launch, publish):
     expected = client.predict("m", {"x": x}, label=None).outputs["y"]
     _, found = predict(server, {"instances": x.tolist()})
     assert np.array_equal(np.float32(found["predictions"]), expected)
+
+
+@pytest.mark.parametrize("method", ["predict", "classify"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        r'{"signature_name": "\ud800", "instances": [1], "examples": [{"x": 1.0}]}',
+        r'{"signature_name": "text", "instances": ["\ud800"], "examples": [{"x": "\ud800"}]}',
+        r'{"signature_name": "text", "instances": [{"b64": "\ud800"}], "examples": [{"x": {"b64": "\ud800"}}]}',
+        r'{"instances": [{"\ud800": 1}], "examples": [{"\ud800": 1}]}',
+        r'{"inputs": {"\ud800": 1}, "context": {"\ud800": 1}, "examples": [{"x": 1.0}]}',
+        r'{"\ud800": 1, "\ud800": 2}',
+        r'{"\ud800": 1}',
+    ],
+)
+def test_half_a_surrogate_pair_anywhere_is_refused_in_words(server, method, body):
+    status, found = ask(server, f"{M}:{method}", "POST", body)
+    assert status == 400, found
+    assert found["error"]

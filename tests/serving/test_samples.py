@@ -174,9 +174,19 @@ def test_what_waits_is_bounded_in_bytes_too(tmp_path, stuck):
     sampler.close()
 
 
+def test_what_has_no_room_is_not_even_copied(tmp_path, monkeypatch):
+    large = predict_pb2.PredictRequest()
+    large.inputs["x"].CopyFrom(to_proto(np.zeros(10_001, np.uint8)))
+    copied = []
+    monkeypatch.setattr(samples, "_log", lambda *exchange: copied.append(exchange))
+    with Sampler(str(tmp_path), 1.0, batching=Batching(records=1, waiting_bytes=10_000)) as sampler:
+        sampler.offer("digits", 1, large, predict_pb2.PredictResponse())
+    assert (copied, sampler.kept, sampler.dropped) == ([], 0, 1)
+
+
 def test_a_place_that_cannot_be_written_costs_samples_and_nothing_else(tmp_path, caplog):
-    (tmp_path / "file").write_text("in the way")
     with caplog.at_level(logging.WARNING), Sampler(str(tmp_path / "file"), 1.0, batching=AT_ONCE) as sampler:
+        (tmp_path / "file").write_text("in the way")
         sampler.offer("digits", 1, *exchange(1))
         wait(lambda: sampler.dropped)
         sampler.offer("digits", 1, *exchange(2))
@@ -262,6 +272,26 @@ def test_a_file_that_retention_takes_while_it_is_looked_at_is_not_missed(place):
 def test_a_place_that_is_none_is_named(place):
     with pytest.raises(ConfigurationError, match="expected a folder or gs://BUCKET/PREFIX"):
         Sampler(place, 1.0)
+
+
+def test_a_bucket_that_is_none_is_told_of_the_samples():
+    with pytest.raises(ConfigurationError, match=r"^samples: found 'gs://'"):
+        sample_files("gs://")
+
+
+@pytest.mark.parametrize("below", ["", "below/it"])
+@pytest.mark.parametrize("use", [lambda place: Sampler(place, 1.0), lambda place: recent(place, "digits", 1)])
+def test_a_file_in_the_place_of_the_folder_is_not_taken_for_no_samples(tmp_path, use, below):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    with pytest.raises(StoreError, match=f"samples: found a file at {file}, expected a folder"):
+        use(str(file / below))
+
+
+def test_a_file_in_the_place_of_a_models_folder_is_an_error(tmp_path):
+    (tmp_path / "digits").write_text("in the way")
+    with pytest.raises(StoreError, match="digits: Not a directory"):
+        recent(str(tmp_path), "digits", 1)
 
 
 @pytest.mark.parametrize("rate", [0.0, -0.1, 1.1, float("nan")])

@@ -62,3 +62,11 @@ def test_a_file_that_is_none_is_told_in_words(serve, tmp_path):
     said = serve("--ssl-config-file", str(tmp_path / "missing"))
     assert f"Error: {tmp_path / 'missing'}: expected a SSLConfig in text form" in said
     assert "Traceback" not in said
+
+
+def test_a_file_in_the_place_of_samples_is_told_at_the_start(serve, tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "samples").write_text("in the way")
+    said = serve("--sample", "0.5")
+    assert f"Error: samples: found a file at {tmp_path / 'w' / 'samples'}, expected a folder" in said
+    assert "Traceback" not in said

@@ -85,6 +85,8 @@ def test_a_certificate_for_another_name_can_be_expected(serve, authority):
     with pytest.raises(ServerUnavailableError, match=r"not for 127\.0\.0\.1; .* NIGHTSHIFT_TLS_NAME"):
         answer(server, Tls(authority.certificate))
     assert answer(server, Tls(authority.certificate, name="model-server")) == [3.0]
+    with pytest.raises(ServerUnavailableError, match="its certificate is not for another;"):
+        answer(server, Tls(authority.certificate, name="another"))
 
 
 def test_a_server_may_ask_clients_for_a_certificate(serve, authority, other, pair, own):

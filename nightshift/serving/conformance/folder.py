@@ -23,6 +23,8 @@ LABELS = {"stable": 2, "ahead": 9}
 """Of the versions; `ahead` names one that is not there."""
 
 CONFIG, POLLED, MONITORING = "models.config", "polled.config", "monitoring.config"
+OURS = "conformance.txt"
+"""Says that the folder is one of this suite's: only such a one is written over."""
 METRICS_PATH = "/monitoring/prometheus/metrics"
 IMAGE = "tensorflow/serving:2.20.0"
 EMBEDDED_MESSAGE_BYTES = 16 * 2**20
@@ -66,8 +68,15 @@ def write_folder(folder: Folder) -> None:
     """Write the models' versions and the servers' configurations; versions that are the same already stay.
 
     Raises:
+        ConfigurationError: the folder is there already, with other content.
         OSError: it cannot be written.
     """
+    if folder.path.exists() and any(folder.path.iterdir()) and not (folder.path / OURS).is_file():
+        raise ConfigurationError(
+            f"--write-models: found other files in {folder.path}, expected a new folder, an empty one, or one that "
+            f"--write-models wrote ({OURS} is in it)"
+        )
+    write_atomic(folder.path / OURS, b"Written by `nightshift conformance --write-models`, which may overwrite it.\n")
     offsets = {f"{MODEL}/1": 2.0} | {f"{VERSIONED}/{version}": 10.0 * version for version in (1, 2, 3)}
     for name, offset in offsets.items():
         target, model = folder.path / name, half_plus(offset)

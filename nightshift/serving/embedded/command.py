@@ -25,6 +25,16 @@ _PORT = click.IntRange(0, 65535)
 _COUNT = click.IntRange(0)
 _SHARE = click.FloatRange(0, 1, min_open=True)
 _FILE = click.Path(path_type=Path)
+_LEAST_MESSAGE_BYTES = 64 * 2**10
+"""Metadata, a configuration and a small picture have room; with less a server starts that can answer nothing."""
+
+
+def _message_bytes(context: click.Context, option: click.Parameter, value: int) -> int:
+    if 0 < value < _LEAST_MESSAGE_BYTES:
+        raise click.BadParameter(
+            f"found {value}, expected 0 for by the memory limit, or {_LEAST_MESSAGE_BYTES:,} bytes at least"
+        )
+    return value
 
 
 @click.command()
@@ -66,7 +76,12 @@ _FILE = click.Path(path_type=Path)
     "--tensorflow_inter_op_parallelism", default=0, type=_COUNT, help="Operations at once; 0: by the CPU limit."
 )
 @click.option(
-    "--max-message-bytes", default=0, show_default=True, type=_COUNT, help="0: by the memory limit, at most 64 MiB."
+    "--max-message-bytes",
+    default=0,
+    show_default=True,
+    type=_COUNT,
+    callback=_message_bytes,
+    help="64 KiB at least; 0: by the memory limit, at most 64 MiB.",
 )
 @click.option("--sample_requests_to", default="", metavar="PLACE", help="Keep sampled requests in a folder or gs://.")
 @click.option("--sample_rate", default=0.01, show_default=True, type=_SHARE, help="Share of the requests that is kept.")

@@ -75,10 +75,18 @@ def parse(body: bytes | bytearray, *, max_memory: int) -> dict[str, Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise invalid_argument(f"JSON Parse error: Found the field {shown(twice)} twice in one object")
+        raise invalid_argument(f"JSON Parse error: Found the field {shown(_repeated(pairs))} twice in one object")
     return found
+
+
+def _repeated(pairs: list[tuple[str, Any]]) -> str:
+    """The first name that was there before; some name was."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            break
+        seen.add(name)
+    return name
 
 
 def type_name(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nightshift.serving.embedded.json_document import shown
-from nightshift.serving.embedded.json_values import array_of, first_unfit, is_base64, kind_of, runtime_name
+from nightshift.serving.embedded.json_values import array_of, first_unfit, is_base64, kind_of, runtime_name, string_of
 from nightshift.serving.status import StatusError, invalid_argument
 from nightshift.serving.tensors import to_array, to_proto
 
@@ -30,14 +30,14 @@ def signature_name(document: Mapping[str, Any]) -> str:
     """The signature that a request names; '' if it names none.
 
     Raises:
-        StatusError: it is no string.
+        StatusError: it is no string, or has half a surrogate pair.
     """
     name = document.get(_SIGNATURE, "")
     if not isinstance(name, str):
         raise invalid_argument(
             f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
-    return name
+    return string_of(name).decode()
 
 
 def fill_inputs(document: Mapping[str, Any], infos: Mapping[str, Any], inputs: Any, *, max_bytes: int) -> Form:

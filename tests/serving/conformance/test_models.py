@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nightshift.errors import ConfigurationError
 from nightshift.serving.config import read_config
 from nightshift.serving.conformance.folder import CONFIG, MONITORING, POLLED, Folder, write_folder
 from nightshift.serving.conformance.models import GRAPH, example, half_plus, write_version
@@ -58,3 +59,11 @@ def test_a_folder_is_written_once_and_mended_where_it_is_not_as_it_was(tmp_path)
     ]
     assert [model.name for model in read_config(tmp_path / POLLED).model_config_list.config] == ["half_plus_two"]
     assert "/monitoring/prometheus/metrics" in (tmp_path / MONITORING).read_text()
+
+
+@pytest.mark.parametrize("name", [CONFIG, MONITORING, "notes.txt"])
+def test_a_folder_with_other_content_is_left_as_it_is(tmp_path, name):
+    (tmp_path / name).write_text("somebody else's")
+    with pytest.raises(ConfigurationError, match=f"--write-models: found other files in {tmp_path}"):
+        write_folder(Folder(tmp_path, "/models"))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["somebody else's"]
