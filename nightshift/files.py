@@ -40,6 +40,23 @@ def write_json(path: Path, content: Any) -> None:
     write_atomic(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def read_npz(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
+    """The arrays of a compressed NumPy file by name, pickled ones refused.
+
+    Raises:
+        ValueError: it is no such file, or would take more than `max_bytes`.
+        Exception: what NumPy raises of a damaged one: EOFError, KeyError, BadZipFile and others.
+    """
+    with open(path, "rb") as file:  # NumPy itself leaves a damaged file open
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile) or archive.zip is None:
+            raise ValueError("expected an archive of arrays")
+        size = sum(entry.file_size for entry in archive.zip.infolist())
+        if size > max_bytes:
+            raise ValueError(f"found {size:,} bytes, expected at most {max_bytes:,}")
+        return {name: archive[name] for name in archive.files}
+
+
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays atomically as one .npz; object arrays, which would be pickled, are refused (ValueError)."""
     buffer = io.BytesIO()

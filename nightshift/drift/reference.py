@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nightshift.drift.features import Columns
 from nightshift.drift.pictures import Fit
 from nightshift.errors import StoreError
-from nightshift.files import write_npz
+from nightshift.files import read_npz, write_npz
 
 NAME = "assets.extra/reference.npz"
 MAX_BYTES = 16 << 20
@@ -83,20 +83,9 @@ class Reference:
         if not path.exists():
             return None
         try:
-            return _of_arrays(_read(path))
+            return _of_arrays(read_npz(path, MAX_BYTES))
         except Exception as error:  # the file's content decides what is raised: ValueError, KeyError, BadZipFile, ...
             raise StoreError(f"{path}: no readable reference statistics: {type(error).__name__}: {error}") from error
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    with open(path, "rb") as file:  # NumPy itself leaves a damaged file open
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile) or archive.zip is None:
-            raise ValueError("expected an archive of arrays")
-        size = sum(entry.file_size for entry in archive.zip.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"found {size:,} bytes, expected at most {MAX_BYTES:,}")
-        return {name: archive[name] for name in archive.files}
 
 
 def _of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Reference:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nightshift.errors import StoreError
-from nightshift.files import write_npz
+from nightshift.files import read_npz, write_npz
 
 NAME = "assets.extra/golden.npz"
 LENGTHS = ":lengths"
@@ -61,14 +61,7 @@ class Golden:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the file by name, strings put together."""
-    with open(path, "rb") as file:  # NumPy itself leaves a damaged file open
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile) or archive.zip is None:
-            raise ValueError("expected an archive of arrays")
-        size = sum(entry.file_size for entry in archive.zip.infolist())
-        if size > MAX_BYTES:
-            raise ValueError(f"found {size:,} bytes, expected at most {MAX_BYTES:,}")
-        arrays = {key: archive[key] for key in archive.files}
+    arrays = read_npz(path, MAX_BYTES)
     names = {key.removesuffix(LENGTHS) for key in arrays}
     return {name: _decoded(arrays[name], arrays.get(name + LENGTHS)) for name in names}
 

@@ -6,6 +6,7 @@ more than MAX_SERIES series, the longest unused ones being dropped first.
 
 import bisect
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 Labels = tuple[str, ...]
 
 
-class _Metric(Generic[_T]):
+class _Metric(ABC, Generic[_T]):
     """Values by the values of some labels."""
 
     kind = ""
@@ -53,8 +54,9 @@ class _Metric(Generic[_T]):
     def _pairs(self, values: Labels) -> list[str]:
         return [f'{label}="{_escaped(value)}"' for label, value in zip(self._labels, values, strict=True)]
 
+    @abstractmethod
     def _samples(self, pairs: list[str], value: _T) -> Iterable[str]:
-        raise NotImplementedError
+        """The lines of one series."""
 
 
 class Counter(_Metric[float]):
