@@ -1,22 +1,21 @@
 """Writes the TFRecord shards of a split.
 
 A record is a tf.train.Example: `image` (raw uint8 pixels, row major), `label` (int64, -1: unlabelled), `id` (int64)
-and `key` (UTF-8). Shard and order follow from hash(seed, split, key), whose first 8 bytes are the id, so that the
-same images give the same bytes whoever writes them in whatever order.
+and `key` (UTF-8). Their order is that of hash(seed, split, key), whose first 8 bytes are the id, and the shards take
+equal numbers of them, so that the same images give the same bytes whoever writes them in whatever order.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import tensorflow as tf
 
+from nightshift.data.lanes import shard_sizes
 from nightshift.data.manifest import Shard, Split, SplitStatistics
 from nightshift.data.spool import Placed, Spool
 from nightshift.data.statistics import Statistics
 from nightshift.files import sha256_of
-
-SHARD_BYTES = 32 * 2**20
 
 
 def write_split(
@@ -37,45 +36,24 @@ def write_split(
         class_counts: examples a class.
         written: told after every shard how many examples it holds.
     """
-    total = spool.counts()[split]
     height, width, channels = image_shape
-    shards = max(1, min(total, -(-total * height * width * channels // SHARD_BYTES)))
+    sizes = shard_sizes(spool.counts()[split], height * width * channels)
     statistics = Statistics(image_shape)
-    groups = groupby(spool.in_order(split), key=lambda placed: shard_of(placed.place, shards))
+    examples = spool.in_order(split)
     files: list[Shard] = []
-    for index, examples in _with_empty(groups, shards):
-        path = folder / f"{split}-{index:05d}-of-{shards:05d}.tfrecord"
-        count = _write_shard(path, examples, statistics)
-        files.append(Shard(name=path.name, sha256=sha256_of(path), bytes=path.stat().st_size, count=count))
-        written(count)
-    return Split(count=total, class_counts=class_counts, shards=files), statistics.result()
+    for index, size in enumerate(sizes):
+        path = folder / f"{split}-{index:05d}-of-{len(sizes):05d}.tfrecord"
+        _write_shard(path, islice(examples, size), statistics)
+        files.append(Shard(name=path.name, sha256=sha256_of(path), bytes=path.stat().st_size, count=size))
+        written(size)
+    return Split(count=sum(sizes), class_counts=class_counts, shards=files), statistics.result()
 
 
-def shard_of(place: bytes, shards: int) -> int:
-    """The shard of an example by the 8 bytes of its place: equal ranges of the hash."""
-    return int.from_bytes(place, "big") * shards >> 64
-
-
-def _with_empty(groups: Iterable[tuple[int, Iterator[Placed]]], shards: int) -> Iterator[tuple[int, Iterator[Placed]]]:
-    """Every shard in order, those that no example fell into as well."""
-    following = 0
-    for index, examples in groups:
-        for empty in range(following, index):
-            yield empty, iter(())
-        yield index, examples
-        following = index + 1
-    for empty in range(following, shards):
-        yield empty, iter(())
-
-
-def _write_shard(path: Path, examples: Iterator[Placed], statistics: Statistics) -> int:
-    count = 0
+def _write_shard(path: Path, examples: Iterator[Placed], statistics: Statistics) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for example in examples:
             writer.write(_serialized(example))
             statistics.add(example.image)
-            count += 1
-    return count
 
 
 def _serialized(placed: Placed) -> bytes:

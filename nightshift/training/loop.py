@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from nightshift.data.input import evaluation_batches, training_batches
+from nightshift.data.lanes import usable
 from nightshift.data.manifest import Dataset
 from nightshift.errors import ConfigurationError, DataError
 from nightshift.models import networks
@@ -136,7 +137,7 @@ def _steps_an_epoch(preset: Preset, dataset: Dataset, strategy: tf.distribute.St
         raise ConfigurationError(
             f"batch_size: found {preset.batch_size}, expected a multiple of the {replicas} devices"
         )
-    count = dataset.manifest.splits["train"].count
+    count = usable(dataset.manifest.splits["train"])
     if count < preset.batch_size:
         raise DataError(f"{dataset.path}: {count} training images are less than one batch of {preset.batch_size}")
     return count // preset.batch_size

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,19 +9,22 @@ import tensorflow as tf
 
 from nightshift.data import input as pipeline
 from nightshift.data.input import Batch, evaluation_batches, training_batches
+from nightshift.data.lanes import LANES, Part
 from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.workspace import Workspace
 
 BATCH = 50
 WHOLE = 540 // BATCH
+ROW = LANES * 12 * 12
+"""Bytes of one example of each lane."""
 
 
 @pytest.fixture(params=["in memory", "block by block"])
 def dataset(request, corners, monkeypatch) -> Dataset:
     if request.param == "block by block":
         monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
-        monkeypatch.setattr(pipeline, "SHUFFLE_BLOCK", 128)
+        monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", 5 * ROW)
     return corners
 
 
@@ -28,8 +32,10 @@ def transform(batch: Batch, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return batch["id"], tf.fill(tf.shape(batch["id"]), epoch)
 
 
-def batches(dataset: Dataset, epochs: range, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    made = training_batches(dataset, batch_size=BATCH, epochs=epochs, seed=seed, transform=transform)
+def batches(
+    dataset: Dataset, epochs: range, seed: int = 0, size: int = BATCH, **share: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    made = training_batches(dataset, batch_size=size, epochs=epochs, seed=seed, transform=transform, **share)
     return [(ids.numpy(), epoch.numpy()) for ids, epoch in made]
 
 
@@ -54,7 +60,7 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own(dataset):
     place = {int(number): index for index, number in enumerate(identifiers(dataset))}
     orders = [np.array([place[int(number)] for number in ids]) for ids in (first, second, other_seed)]
     for one, another in ((0, 1), (0, 2), (1, 2)):
-        assert (orders[one] == orders[another]).mean() < 0.05
+        assert (orders[one] == orders[another]).mean() < 0.3  # by chance, one in the 5 examples of a lane's block
     for order in orders:
         assert (np.diff(order) == 1).mean() < 0.05
 
@@ -109,22 +115,69 @@ def test_a_small_split_is_read_once(corners, tmp_path):
 
 def test_blocks_need_not_be_whole_batches_nor_fill_the_split(corners, monkeypatch):
     monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
-    for block in (1, 33, 1000):
-        monkeypatch.setattr(pipeline, "SHUFFLE_BLOCK", block)
+    for block in (1, 7, 1000):
+        monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", block * ROW)
         ids = np.concatenate([ids for ids, _ in batches(corners, range(1))])
         assert len(set(ids.tolist())) == WHOLE * BATCH
 
 
 def test_shards_are_read_in_another_order_every_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.data.shards.SHARD_BYTES", 20_000)
+    monkeypatch.setattr("nightshift.data.lanes.SHARD_BYTES", 700)
     monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
-    monkeypatch.setattr(pipeline, "SHUFFLE_BLOCK", 50)
+    monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", ROW)
     np.savez(tmp_path / "corners.npz", allow_pickle=False, **synthetic.corners(600, 8))
     dataset = prepare(synthetic.CORNERS, str(tmp_path / "corners.npz"), Workspace(tmp_path))
-    assert len(dataset.shards("train")) > 3
+    files = len(dataset.shards("train"))
+    assert files == 5 * LANES
     place = {number: index for index, number in enumerate(identifiers(dataset))}
-    first = [{place[int(number)] // 100 for number in batches(dataset, range(e, e + 1))[0][0]} for e in range(8)]
-    assert len({frozenset(shards) for shards in first}) > 2
+    # The first batch has two examples of each lane, and a lane has four or five a shard.
+    first = [
+        {place[int(number)] * files // 540 for number in batches(dataset, range(e, e + 1))[0][0]} for e in range(8)
+    ]
+    assert len({frozenset(shards) for shards in first}) == 8
+
+
+@pytest.mark.parametrize("count", [2, 3, 24])
+def test_parts_have_the_global_batches_of_the_whole_between_them(dataset, count):
+    whole = [ids for ids, _ in batches(dataset, range(2), size=48)]
+    parts = [[ids for ids, _ in batches(dataset, range(2), size=48, part=Part(index, count))] for index in range(count)]
+    assert [len(part) for part in parts] == [len(whole)] * count
+    for ids, *of_parts in zip(whole, *parts, strict=True):
+        for index, own in enumerate(of_parts):
+            assert own.tolist() == ids[index::count].tolist()
+
+
+def test_a_part_reads_shards_of_its_own_alone(corners, tmp_path, monkeypatch, dataset):
+    dataset = copied(dataset, tmp_path)
+    for index, path in enumerate(dataset.shards("train")):
+        if index % 3 != 1:
+            path.write_bytes(b"")
+    assert len(batches(dataset, range(2), size=48, part=Part(1, 3))) == 2 * (540 // 48)
+    assert sum(len(batch["id"]) for batch in evaluation_batches(dataset, "train", 50, Part(1, 3))) == 180
+
+
+def test_replicas_take_turns_at_the_elements_of_a_global_batch(dataset):
+    whole = [ids for ids, _ in batches(dataset, range(1))]
+    halves = [ids for ids, _ in batches(dataset, range(1), replicas=2)]
+    assert [np.concatenate(pair).tolist() for pair in zip(halves[::2], halves[1::2], strict=True)] == [
+        ids.tolist() for ids in whole
+    ]
+
+
+@pytest.mark.parametrize("step", [0, 1, WHOLE - 1, WHOLE])
+def test_a_start_in_the_middle_of_an_epoch_goes_on_as_it_would_have(dataset, step):
+    whole, resumed = batches(dataset, range(3)), batches(dataset, range(1, 3), first_step=step)
+    assert [ids.tolist() for ids, _ in resumed] == [ids.tolist() for ids, _ in whole[WHOLE + step :]]
+
+
+@pytest.mark.parametrize(("count", "replicas"), [(2, 1), (8, 1), (24, 1), (1, 4), (3, 2)])
+def test_parts_have_equally_many_batches_and_every_example_once(corners, count, replicas):
+    made = [list(evaluation_batches(corners, "validation", 7, Part(index, count), replicas)) for index in range(count)]
+    assert len({len(part) for part in made}) == 1
+    assert len(made[0]) % replicas == 0
+    found = [int(number) for part in made for batch in part for number in batch["id"]]
+    stored = [int(number) for batch in evaluation_batches(corners, "validation", 100) for number in batch["id"]]
+    assert sorted(found) == sorted(stored)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

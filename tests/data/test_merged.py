@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nightshift.data.input import records
+from nightshift.data.input import evaluation_batches
 from nightshift.data.merged import with_validation
 from nightshift.data.sample import sample
 from nightshift.errors import DataError
@@ -16,7 +16,7 @@ def merged(corners, empty_workspace):
 
 
 def ids(dataset, split):
-    return [int(number) for batch in records(dataset, split, 100) for number in batch["id"]]
+    return [int(number) for batch in evaluation_batches(dataset, split, 100) for number in batch["id"]]
 
 
 def test_it_trains_on_every_image_of_both_splits_once_and_on_none_of_the_test_split(corners, merged):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nightshift.data.lanes import LANES
 from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.errors import DataError
@@ -149,14 +150,14 @@ def test_a_dataset_that_is_gone_is_not_called_damaged(task, workspace, tmp_path,
 def test_verify_finds_a_changed_byte(task, workspace, tmp_path, pictures, write_zip):
     dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
     flip_a_byte(dataset.shards("test")[0])
-    with pytest.raises(DataError, match=r"test-00000-of-00001.tfrecord: found SHA-256"):
+    with pytest.raises(DataError, match=r"test-00000-of-00024.tfrecord: found SHA-256"):
         Dataset.open(dataset.path).verify()
 
 
 def test_verify_names_a_shard_that_cannot_be_read(task, workspace, tmp_path, pictures, write_zip):
     dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
     dataset.shards("test")[0].unlink()
-    with pytest.raises(DataError, match=r"test-00000-of-00001.tfrecord: cannot be read \(No such file"):
+    with pytest.raises(DataError, match=r"test-00000-of-00024.tfrecord: cannot be read \(No such file"):
         dataset.verify()
 
 
@@ -164,7 +165,7 @@ def test_a_dataset_of_another_schema_is_refused(task, workspace, tmp_path, pictu
     dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
     file = dataset.path / "dataset.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 99}))
-    with pytest.raises(DataError, match="schema_version: found 99, expected 1"):
+    with pytest.raises(DataError, match="schema_version: found 99, expected 2"):
         Dataset.open(dataset.path)
 
 
@@ -323,15 +324,12 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path):
     assert peaks[1] <= 1.2 * peaks[0], peaks
 
 
-def test_many_shards_are_ranges_of_the_hash(task, workspace, tmp_path, monkeypatch, pictures, write_zip):
-    monkeypatch.setattr("nightshift.data.shards.SHARD_BYTES", 1000)
+def test_shards_are_equal_ranges_in_the_order_of_the_hash(task, workspace, tmp_path, monkeypatch, pictures, write_zip):
+    monkeypatch.setattr("nightshift.data.lanes.SHARD_BYTES", 150)
     dataset = prepare(task, str(write_zip(tmp_path / "data.zip", pictures)), workspace)
     shards = dataset.manifest.splits["train"].shards
-    assert len(shards) == -(-36 * 192 // 1000)
-    assert sum(shard.count for shard in shards) == 36
+    assert len(shards) == 2 * LANES  # 36 images of 192 bytes
+    assert [shard.count for shard in shards] == [1] * 36 + [0] * 12
     ids = [e.features.feature["id"].int64_list.value[0] % 2**64 for e in records(dataset, "train")]
     assert ids == sorted(ids)
-    for index, path in enumerate(dataset.shards("train")):
-        for record in tf.data.TFRecordDataset(str(path)):
-            example = tf.train.Example.FromString(record.numpy())
-            assert example.features.feature["id"].int64_list.value[0] % 2**64 * len(shards) >> 64 == index
+    assert len(ids) == 36
