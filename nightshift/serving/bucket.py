@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nightshift.errors import StoreError
+from nightshift.objects import RETRY, Objects, in_words
 from nightshift.serving.copies import Copies
 from nightshift.serving.manifest import NAME as MANIFEST
 from nightshift.serving.manifest import check_manifest
 from nightshift.serving.object_lock import object_lock
-from nightshift.serving.objects import RETRY, Objects, in_words
 from nightshift.serving.storage import MAX_FILE_BYTES, Hold
 
 MAX_VERSION_BYTES = 1 << 34

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nightshift.errors import StoreError
-from nightshift.serving.objects import Objects
+from nightshift.objects import Objects
 
 HOLD_SECONDS = 60.0
 RENEW_SECONDS = 15.0

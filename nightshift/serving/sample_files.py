@@ -96,7 +96,7 @@ def sample_files(place: str) -> SampleFiles:
             raise ConfigurationError(f"samples: found {place!r}, expected a folder or {_SCHEME}BUCKET/PREFIX")
         return InFolder(_folder(Path(place).expanduser().absolute()))
     try:
-        from nightshift.serving.objects import Objects  # not before it is needed: it takes time to load
+        from nightshift.objects import Objects  # not before it is needed: it takes time to load
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"samples: {place} needs the package {error.name}, see the extra `train`") from error
     return InBucket(Objects.at(place, "samples"))
@@ -193,7 +193,7 @@ class InBucket:
         """See SampleFiles."""
         from google.cloud.exceptions import NotFound
 
-        from nightshift.serving.objects import RETRY, in_words
+        from nightshift.objects import RETRY, in_words
 
         name = f"{model}/{file.name}"
         blob = self.objects.get(name)
@@ -217,7 +217,7 @@ class InBucket:
         """See SampleFiles."""
         from google.cloud.exceptions import NotFound
 
-        from nightshift.serving.objects import RETRY, in_words
+        from nightshift.objects import RETRY, in_words
 
         blob = self.objects.get(f"{model}/{file.name}")
         if blob is None:

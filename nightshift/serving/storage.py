@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-MAX_FILES = 100_000
-"""Of one listing."""
 MAX_FILE_BYTES = 1 << 20
 """Of a file that is read as a whole, such as an event."""
 

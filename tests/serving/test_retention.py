@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from version_folder import write_version
 
 from nightshift.errors import ReleaseError, StoreError
+from nightshift.objects import Objects
 from nightshift.serving import retention
 from nightshift.serving.ledger import Event, fold
-from nightshift.serving.objects import Objects
 from nightshift.serving.overview import store_records
 from nightshift.serving.release import release, rollback, serving_version
 from nightshift.serving.retention import surplus, tidy

@@ -19,16 +19,17 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google.protobuf import text_format
 from version_folder import write_version
 
+from nightshift import objects
 from nightshift.cli import main
 from nightshift.errors import ConfigurationError, StoreError
+from nightshift.objects import Objects
 from nightshift.protos import model_server_config_pb2
 from nightshift.serving import bucket as bucket_module
 from nightshift.serving import copies as copies_module
-from nightshift.serving import object_lock, objects
+from nightshift.serving import object_lock
 from nightshift.serving import store as store_module
 from nightshift.serving.ledger import Event
 from nightshift.serving.manifest import check_manifest, write_manifest
-from nightshift.serving.objects import Objects
 from nightshift.serving.storage import MAX_FILE_BYTES
 from nightshift.serving.store import open_store
 
@@ -123,7 +124,7 @@ def test_a_model_server_is_given_the_url(store, url):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from nightshift.serving.objects import Objects
+from nightshift.objects import Objects
 from nightshift.serving.store import open_store
 write = Objects.write
 def killed(self, name, *arguments, **options):

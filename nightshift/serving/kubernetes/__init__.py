@@ -3,7 +3,7 @@
 `kubernetes_serving(namespace, store)` is where to begin; it gives a `KubernetesServing`.
 """
 
-from nightshift.serving.kubernetes.cluster import LOOK_SECONDS
+from nightshift.kubernetes.cluster import LOOK_SECONDS
 from nightshift.serving.kubernetes.release import KubernetesServing, kubernetes_serving
 
 __all__ = ["LOOK_SECONDS", "KubernetesServing", "kubernetes_serving"]

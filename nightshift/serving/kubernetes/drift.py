@@ -7,7 +7,7 @@ The API server itself writes there who set which field last
 import json
 from collections.abc import Iterator
 
-from nightshift.serving.kubernetes.names import MANAGER, Object, name_of
+from nightshift.kubernetes.objects import MANAGER, Object, name_of
 
 CONTROLLERS = {
     "kube-controller-manager",

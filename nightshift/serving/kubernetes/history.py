@@ -11,16 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightshift.errors import ServingError
-from nightshift.serving.kubernetes.names import (
-    INSTANCE,
-    SERVED,
-    VERSION,
-    WITHDRAWN,
-    Object,
-    annotation,
-    name_of,
-    number,
-)
+from nightshift.kubernetes.objects import Object, annotation, name_of
+from nightshift.serving.kubernetes.names import INSTANCE, SERVED, VERSION, WITHDRAWN, number
 from nightshift.serving.ledger import Event, State
 
 BY_HAND = "its Service was switched by hand"

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nightshift.errors import ReleaseError, ServingError
-from nightshift.serving.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster, ClusterError
-from nightshift.serving.kubernetes.names import MODEL, Names, Object
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster
+from nightshift.kubernetes.objects import Object
+from nightshift.serving.kubernetes.names import MODEL, Names
 from nightshift.serving.release import Tell
 
 LEASE_SECONDS = 15

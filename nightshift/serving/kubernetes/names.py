@@ -2,15 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from nightshift.errors import ConfigurationError
-
-Object = dict[str, Any]
-"""An object of the API, or a part of one, as its JSON has it."""
-
-MANAGER = "nightshift"
-"""Our name in metadata.managedFields."""
+from nightshift.kubernetes.objects import Object
 
 MANAGED_BY, COMPONENT = "app.kubernetes.io/managed-by", "app.kubernetes.io/name"
 INSTANCE, VERSION = "app.kubernetes.io/instance", "app.kubernetes.io/version"
@@ -65,21 +59,6 @@ class Names:
     def labels(self, version: int = 0) -> dict[str, str]:
         """The labels of what exists once a model or, with one given, once a version."""
         return OURS | {INSTANCE: self.slug} | (self.selector(version) if version else {})
-
-
-def query(labels: dict[str, str]) -> str:
-    """Labels as the API's `labelSelector`."""
-    return ",".join(f"{key}={value}" for key, value in labels.items())
-
-
-def name_of(item: Object) -> str:
-    """An object's name."""
-    return str(item["metadata"]["name"])
-
-
-def annotation(item: Object, key: str) -> str:
-    """An object's annotation, '' if it has none of that key."""
-    return str((item["metadata"].get("annotations") or {}).get(key, ""))
 
 
 def version_of(item: Object) -> int:

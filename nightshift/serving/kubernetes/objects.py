@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from nightshift.errors import ConfigurationError
+from nightshift.kubernetes.objects import Object, annotation
 from nightshift.serving.config import model_config, server_config
 from nightshift.serving.kubernetes.history import History
 from nightshift.serving.kubernetes.names import (
@@ -22,8 +23,6 @@ from nightshift.serving.kubernetes.names import (
     REPLICAS,
     REST_PORT,
     Names,
-    Object,
-    annotation,
 )
 from nightshift.serving.kubernetes.settings import TEMPLATE, ServingSettings
 from nightshift.serving.store import STABLE

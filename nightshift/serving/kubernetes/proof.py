@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nightshift.errors import NightshiftError, ReleaseError, ServingError
+from nightshift.kubernetes.cluster import Cluster
+from nightshift.kubernetes.objects import Object, is_ending, name_of, query
+from nightshift.kubernetes.pods import last_end
 from nightshift.serving.bake import Watch
 from nightshift.serving.client import Client
 from nightshift.serving.golden import Golden
-from nightshift.serving.kubernetes.cluster import Cluster
 from nightshift.serving.kubernetes.lease import Holding
-from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object, name_of, query
+from nightshift.serving.kubernetes.names import GRPC_PORT, Names
 from nightshift.serving.kubernetes.readiness import TICK_SECONDS, grpc_address
-from nightshift.serving.kubernetes.reasons import as_it_is, is_ending, is_ready, last_end, restarts, server_status
+from nightshift.serving.kubernetes.reasons import as_it_is, is_ready, restarts, server_status
 from nightshift.serving.kubernetes.settings import ServingSettings
 from nightshift.serving.probes import Ask, asking
 from nightshift.serving.smoke import smoke_test

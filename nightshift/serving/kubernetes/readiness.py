@@ -2,22 +2,16 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nightshift.errors import ReleaseError
+from nightshift.kubernetes.cluster import Cluster
+from nightshift.kubernetes.objects import Object, is_ending, name_of, query
+from nightshift.kubernetes.pods import Patience, pod_trouble
 from nightshift.serving.client import Client, ServerUnavailableError
-from nightshift.serving.kubernetes.cluster import Cluster
-from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object, name_of, query
+from nightshift.serving.kubernetes.names import GRPC_PORT, Names
 from nightshift.serving.kubernetes.objects import CONTAINER
-from nightshift.serving.kubernetes.reasons import (
-    Trouble,
-    as_it_is,
-    deployment_trouble,
-    is_ending,
-    is_ready,
-    is_running,
-    pod_trouble,
-)
+from nightshift.serving.kubernetes.reasons import as_it_is, deployment_trouble, is_ready, is_running
 from nightshift.serving.kubernetes.settings import ServingSettings
 from nightshift.serving.release import Tell
 
@@ -25,20 +19,6 @@ TICK_SECONDS = 1
 """What the cluster does not tell by events, such as the model server's own word, is looked at this often."""
 
 ASK_SECONDS = 1.0
-
-
-@dataclass
-class Patience:
-    """How long each trouble has been there; one that goes away is forgotten."""
-
-    clock: Callable[[], float] = time.monotonic
-    since: dict[tuple[str, str], float] = field(default_factory=dict)
-
-    def exhausted(self, troubles: list[Trouble]) -> Trouble | None:
-        """The first that has lasted as long as it is borne with."""
-        now = self.clock()
-        self.since = {(one.kind, one.pod): self.since.get((one.kind, one.pod), now) for one in troubles}
-        return next((one for one in troubles if now - self.since[one.kind, one.pod] >= one.seconds), None)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightshift.errors import ReleaseError, ServingError, StoreError
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import FORBIDDEN, PATIENCE_SECONDS, Cluster, connect
+from nightshift.kubernetes.objects import Object, query
 from nightshift.serving.client import Client
 from nightshift.serving.kubernetes import status
-from nightshift.serving.kubernetes.cluster import FORBIDDEN, PATIENCE_SECONDS, Cluster, ClusterError, connect
 from nightshift.serving.kubernetes.history import missing_events, read_history, remembered
 from nightshift.serving.kubernetes.lease import hold
-from nightshift.serving.kubernetes.names import GRPC_PORT, Names, Object, query, version_of
+from nightshift.serving.kubernetes.names import GRPC_PORT, Names, version_of
 from nightshift.serving.kubernetes.proof import MOVE_SECONDS, service_address
 from nightshift.serving.kubernetes.releasing import Releasing, check_known
 from nightshift.serving.kubernetes.rollback import roll_back

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from nightshift.errors import ReleaseError, StoreError
 from nightshift.files import sha256_of
+from nightshift.kubernetes.cluster import Cluster
+from nightshift.kubernetes.objects import Object
 from nightshift.serving.bake import Quality, Watch, quality_before
 from nightshift.serving.golden import Golden
-from nightshift.serving.kubernetes.cluster import Cluster
 from nightshift.serving.kubernetes.history import missing_events, remembered
-from nightshift.serving.kubernetes.names import Object, version_of
+from nightshift.serving.kubernetes.names import version_of
 from nightshift.serving.kubernetes.proof import Proof, asking_pod, bake, service_address, wait_moved
 from nightshift.serving.kubernetes.readiness import Waiting
 from nightshift.serving.kubernetes.rollout import Rollout

@@ -1,8 +1,9 @@
 """Let an earlier version serve again, with nothing but the API server: what served before is on the Service."""
 
 from nightshift.errors import NightshiftError, ReleaseError
+from nightshift.kubernetes.objects import Object, annotation
 from nightshift.serving.kubernetes.history import History, Served, missing_events
-from nightshift.serving.kubernetes.names import TAKEN, Object, annotation, number, version_of
+from nightshift.serving.kubernetes.names import TAKEN, number, version_of
 from nightshift.serving.kubernetes.objects import CONNECTION_AGE_MS
 from nightshift.serving.kubernetes.readiness import Waiting
 from nightshift.serving.kubernetes.rollout import Rollout

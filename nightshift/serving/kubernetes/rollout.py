@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from nightshift.errors import ConfigurationError, ReleaseError, ServingError
-from nightshift.serving.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster, ClusterError
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster
+from nightshift.kubernetes.objects import Object, name_of, query
 from nightshift.serving.kubernetes.drift import edits
 from nightshift.serving.kubernetes.history import History, read_history
 from nightshift.serving.kubernetes.lease import Holding
-from nightshift.serving.kubernetes.names import TAKEN, Names, Object, name_of, query, version_of
+from nightshift.serving.kubernetes.names import TAKEN, Names, version_of
 from nightshift.serving.kubernetes.objects import (
     autoscaler,
     config_map,

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from nightshift.serving.kubernetes.names import TAKEN, annotation, number
+from nightshift.kubernetes.objects import annotation
+from nightshift.serving.kubernetes.names import TAKEN, number
 from nightshift.serving.kubernetes.rollout import Rollout
 
 

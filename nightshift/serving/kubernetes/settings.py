@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nightshift.errors import ConfigurationError
-from nightshift.serving.kubernetes.cluster import Cluster
-from nightshift.serving.kubernetes.names import Object
+from nightshift.kubernetes.cluster import Cluster
+from nightshift.kubernetes.objects import Object
 
 TEMPLATE = "server"
 PREFIX = "nightshift/"

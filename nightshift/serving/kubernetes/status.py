@@ -5,22 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nightshift.errors import ServingError
-from nightshift.serving.kubernetes.cluster import Cluster
+from nightshift.kubernetes.cluster import Cluster
+from nightshift.kubernetes.objects import Object, annotation, name_of, query
 from nightshift.serving.kubernetes.drift import edits
 from nightshift.serving.kubernetes.history import History, read_history
-from nightshift.serving.kubernetes.names import (
-    GRPC_PORT,
-    INSTANCE,
-    METRICS,
-    MODEL,
-    OURS,
-    Names,
-    Object,
-    annotation,
-    name_of,
-    query,
-    version_of,
-)
+from nightshift.serving.kubernetes.names import GRPC_PORT, INSTANCE, METRICS, MODEL, OURS, Names, version_of
 from nightshift.serving.kubernetes.objects import CONTAINER
 from nightshift.serving.ledger import State
 from nightshift.serving.overview import ModelStatus, VersionRecord, removal

@@ -9,7 +9,8 @@ import itertools
 import time
 from datetime import UTC, datetime
 
-from nightshift.serving.kubernetes.cluster import CONFLICT, NOT_FOUND, ClusterError
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import CONFLICT, NOT_FOUND
 from nightshift.serving.kubernetes.names import VERSION
 
 KINDS = {
@@ -28,7 +29,7 @@ class KilledError(BaseException):
 
 
 class FakeCluster:
-    """Stands for nightshift.serving.kubernetes.cluster.Cluster."""
+    """Stands for nightshift.kubernetes.cluster.Cluster."""
 
     def __init__(self, annotations=None):
         self.namespace = "serving"

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from nightshift.errors import ConfigurationError
-from nightshift.serving.kubernetes.cluster import ClusterError, connect
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import connect
 
 SILENCE = (None, "")
 """An answer that does not come while anybody waits for it."""

@@ -4,8 +4,8 @@ import time
 import pytest
 
 from nightshift.errors import ReleaseError
+from nightshift.kubernetes.asking import ClusterError
 from nightshift.serving.kubernetes import lease
-from nightshift.serving.kubernetes.cluster import ClusterError
 from nightshift.serving.kubernetes.lease import LeaseLostError, hold
 from nightshift.serving.kubernetes.names import Names
 

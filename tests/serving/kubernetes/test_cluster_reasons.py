@@ -4,16 +4,10 @@ import pytest
 from fake_cluster import ready_pod
 
 from nightshift.errors import ReleaseError
+from nightshift.kubernetes.pods import PULL_SECONDS, Patience, Trouble, pod_trouble
 from nightshift.serving.kubernetes.proof import check_steady
-from nightshift.serving.kubernetes.readiness import Patience, grpc_address, is_complete
-from nightshift.serving.kubernetes.reasons import (
-    PULL_SECONDS,
-    Trouble,
-    as_it_is,
-    deployment_trouble,
-    is_ready,
-    pod_trouble,
-)
+from nightshift.serving.kubernetes.readiness import grpc_address, is_complete
+from nightshift.serving.kubernetes.reasons import as_it_is, deployment_trouble, is_ready
 
 
 def pod(state=None, *, restarts=0, last=None, phase="Running", conditions=()):

@@ -1,6 +1,6 @@
 """Objects of Google Cloud Storage below a prefix: listed within bounds, written on condition, errors in words.
 
-STORAGE_EMULATOR_HOST is respected. Imported only where a store is in a bucket.
+STORAGE_EMULATOR_HOST is respected. Imported only where something is in a bucket: it takes time to load.
 """
 
 import contextlib
@@ -19,12 +19,13 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from nightshift.errors import ConfigurationError, StoreError
-from nightshift.serving.storage import MAX_FILES
 
 SCHEME = "gs://"
 RETRY = DEFAULT_RETRY.with_timeout(60.0)
+MAX_FILES = 100_000
+"""Of one listing."""
 ADVICE = (
-    (NotFound, "no such bucket: create it, or mend the store's URL"),
+    (NotFound, "no such bucket: create it, or mend the URL"),
     ((Forbidden, Unauthorized), "not permitted: grant roles/storage.objectUser on the bucket to who runs this"),
     (
         (DefaultCredentialsError, RefreshError),

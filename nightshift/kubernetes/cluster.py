@@ -2,15 +2,14 @@
 
 import json
 import os
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from nightshift.errors import ConfigurationError, ServingError
-from nightshift.serving.kubernetes.names import MANAGER, Object
+from nightshift.errors import ConfigurationError
+from nightshift.kubernetes.asking import ClusterError, patiently
+from nightshift.kubernetes.objects import MANAGER, Object
 
 GROUPS = {
     "configmaps": "api/v1",
@@ -22,6 +21,7 @@ GROUPS = {
     "horizontalpodautoscalers": "apis/autoscaling/v2",
     "leases": "apis/coordination.k8s.io/v1",
     "poddisruptionbudgets": "apis/policy/v1",
+    "trainjobs": "apis/trainer.kubeflow.org/v1alpha1",
 }
 FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
@@ -33,19 +33,6 @@ LOOK_SECONDS = 5.0
 
 LOG_BYTES = 4000
 LOG_LINES = 12
-
-
-class ClusterError(ServingError):
-    """The API server refused a request or did not answer; `status` is HTTP's, 0 if it did not answer."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-    @property
-    def passing(self) -> bool:
-        """Whether the same request may well succeed a little later."""
-        return self.status in (0, 429) or self.status >= 500
 
 
 @dataclass(frozen=True)
@@ -132,6 +119,26 @@ class Cluster:
         finally:
             response.close()
 
+    def follow_log(self, pod: str, container: str, since: str = "") -> Iterator[str]:
+        """What a container writes, a line each behind its time, until it ends or the connection breaks.
+
+        Args:
+            pod: its name.
+            container: of it.
+            since: the time of a line, whose second the first is of; empty: from the beginning.
+
+        Raises:
+            ClusterError: 400: the container has not begun; NOT_FOUND: there is no such Pod.
+        """
+        query = [("container", container), ("follow", "true"), ("timestamps", "true")]
+        query += [("sinceTime", since)] if since else []
+        response = self._ask("GET", "pods", f"{pod}/log", query=query, stream=True, read_seconds=2 * READ_SECONDS)
+        try:
+            for line in _lines(response):
+                yield line.decode(errors="replace")
+        finally:
+            response.close()
+
     def follow(self, kind: str, selector: str, *, tick: int) -> Iterator[list[Object]]:
         """The objects that a selector picks, each time one changed and at least every `tick` seconds, without end."""
         while True:
@@ -166,7 +173,7 @@ class Cluster:
             yield {"type": "ERROR", "object": {}}
             return
         try:
-            yield from _lines(response)
+            yield from map(json.loads, _lines(response))
         finally:
             response.close()
 
@@ -185,7 +192,7 @@ class Cluster:
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        return _patiently(
+        return patiently(
             lambda: self.api.call_api(
                 path,
                 method,
@@ -204,56 +211,15 @@ class Cluster:
         )
 
 
-def _patiently(call: Callable[[], Any], subject: str, server: str, patience: float) -> Any:
-    """Call until it succeeds, is refused, or the API server has been away for too long."""
-    from urllib3.exceptions import HTTPError
-
-    from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
-
-    deadline, pause = time.monotonic() + patience, 0.2
-    while True:
-        try:
-            return call()
-        except ApiException as error:
-            failure = ClusterError(f"{subject}: {_said(error)}", error.status or 0)
-        except (HTTPError, OSError) as error:
-            failure = ClusterError(f"{subject}: the API server {server} does not answer: {_why(error)}", 0)
-        if not failure.passing or time.monotonic() + pause > deadline:
-            raise failure
-        time.sleep(pause * random.uniform(0.5, 1.0))
-        pause = min(2 * pause, 2.0)
-
-
-def _why(error: BaseException) -> str:
-    """What kept a request from being answered, in the words of the system below the client library."""
-    from urllib3.exceptions import TimeoutError as NoAnswerError
-
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OSError) and found.strerror:
-            return found.strerror
-        found = found.__cause__ or found.__context__
-    return "nothing came in time" if isinstance(error, NoAnswerError) else str(error)
-
-
-def _said(error: Any) -> str:
-    """The message in a refusal: a Status object, unless something before the API server answered."""
-    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body or ""
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"{error.status} {error.reason} {body[:200]}".strip()
-
-
-def _lines(response: Any) -> Iterator[Any]:
-    """The events of a watch, a line of JSON each; a connection that breaks ends them, as the server's timeout does."""
+def _lines(response: Any) -> Iterator[bytes]:
+    """The lines of a stream; a connection that breaks ends them, as the server's timeout does."""
     from urllib3.exceptions import HTTPError
 
     rest = b""
     try:
         for chunk in response.stream(amt=None, decode_content=False):
             *lines, rest = (rest + chunk).split(b"\n")
-            yield from map(json.loads, lines)
+            yield from lines
     except HTTPError:
         return
 
