@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.posts import shuffle_finder, shuffle_puzzles
-from nightshift.data.input import records
+from nightshift.data.input import evaluation_batches
 from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.problems.puzzle import Puzzle
@@ -39,7 +39,7 @@ class Watch(keras.callbacks.Callback):
 
     def __init__(self, dataset: Dataset, wanted: float) -> None:
         super().__init__()
-        self.batches = [Puzzle().evaluation_batch(batch, 0) for batch in records(dataset, "test", 500)]
+        self.batches = [Puzzle().evaluation_batch(batch, 0) for batch in evaluation_batches(dataset, "test", 500)]
         self.wanted, self.asking, self.steps, self.reached = wanted, 0.0, 0, 0.0
         self.started = time.process_time()
 
@@ -78,7 +78,7 @@ def run_post(images: np.ndarray, test: np.ndarray, epochs: int) -> tuple[float, 
 
 
 def pixels(dataset: Dataset, split: str) -> np.ndarray:
-    return np.concatenate([batch["image"].numpy() for batch in records(dataset, split, 5000)])
+    return np.concatenate([batch["image"].numpy() for batch in evaluation_batches(dataset, split, 5000)])
 
 
 @click.command()

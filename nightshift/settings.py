@@ -27,6 +27,9 @@ class Settings:
         server: where models are served.
         store: of what is served; '' is the workspace's.
         run_id: of the pipeline.
+        datasets: where prepared datasets are published, gs://BUCKET/PREFIX; '': they stay in the workspace.
+        cache: folder of this node for shards of datasets in a bucket; '' is the workspace's.
+        checkpoints: where those of trainings are, a folder or gs://BUCKET/PREFIX; '' is the workspace's.
         samples: where sampled requests are, a folder or gs://BUCKET/PREFIX; '' is the workspace's.
         numbers: the variables that hold numbers, as they are: a wrong one is an error only where it is needed.
         tls_ca: file of who signs the certificates of servers, or `system`; '': connections are not encrypted.
@@ -45,6 +48,9 @@ class Settings:
     tls_cert: str = ""
     tls_key: str = ""
     tls_name: str = ""
+    checkpoints: str = ""
+    datasets: str = ""
+    cache: str = ""
 
     @property
     def sample_rate(self) -> float:
@@ -100,6 +106,9 @@ def settings() -> Settings:
         tls_cert=os.environ.get("NIGHTSHIFT_TLS_CERT", ""),
         tls_key=os.environ.get("NIGHTSHIFT_TLS_KEY", ""),
         tls_name=os.environ.get("NIGHTSHIFT_TLS_NAME", ""),
+        checkpoints=os.environ.get("NIGHTSHIFT_CHECKPOINTS", ""),
+        datasets=os.environ.get("NIGHTSHIFT_DATASETS", ""),
+        cache=os.environ.get("NIGHTSHIFT_CACHE", ""),
     )
 
 

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
@@ -20,6 +21,9 @@ from nightshift.files import sha256_of
 
 ENCRYPTED = 0x1
 RATIO_SLACK = 64 * 2**20
+
+LEAST_PART = 256
+MAX_PARTS = 512
 
 Damaged = (
     zipfile.BadZipFile,
@@ -49,20 +53,41 @@ class Zip:
             _check_total(self._path, archive)
             yield from (info.filename for info in _members(archive) if not _fault(info, self._largest))
 
+    def size(self) -> int:
+        """Bytes of the archive."""
+        return self._path.stat().st_size
+
     def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
         """Paths and contents; links, encrypted and oversized members are rejected.
 
         Raises:
             DataError: the archive is damaged or too large.
         """
-        for item in self.opened():
-            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
+        return self.files_of((0, None))
+
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """First member of a part and of the next, in the order of the directory.
+
+        Every part reads that directory again: there are at most MAX_PARTS.
+        """
+        with _errors_in_words(self._path), zipfile.ZipFile(self._path) as archive:
+            _check_total(self._path, archive)
+            members = sum(1 for _ in _members(archive))
+        step = max(LEAST_PART, -(-members // MAX_PARTS))
+        return ((start, start + step) for start in range(0, members, step))
+
+    def files_of(self, part: tuple[int, int | None]) -> Iterator[tuple[str, bytes] | Rejected]:
+        """As `files`, of one part."""
+        return _contents(self._path, self._opened(part))
 
     def opened(self) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
         """As `files`, but with the content as a stream, open until the next one is asked for."""
+        return self._opened((0, None))
+
+    def _opened(self, part: tuple[int, int | None]) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
         with _errors_in_words(self._path), zipfile.ZipFile(self._path) as archive:
             _check_total(self._path, archive)
-            for info in _members(archive):
+            for info in islice(_members(archive), *part):
                 if fault := _fault(info, self._largest):
                     yield Rejected(info.filename, fault)
                     continue
@@ -82,6 +107,10 @@ class Tar:
         """SHA-256 of the archive."""
         return f"tar sha256:{sha256_of(self._path)}"
 
+    def size(self) -> int:
+        """Bytes of the archive."""
+        return self._path.stat().st_size
+
     def names(self) -> Iterator[str]:
         """The paths of all regular files."""
         return (item for item, _ in self._read() if isinstance(item, str))
@@ -92,8 +121,7 @@ class Tar:
         Raises:
             DataError: the archive is damaged or too large.
         """
-        for item in self.opened():
-            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
+        return _contents(self._path, self.opened())
 
     def opened(self) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
         """As `files`, but with the content as a stream, open until the next one is asked for."""
@@ -133,6 +161,12 @@ def _opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
         with tarfile.TarFile(fileobj=cast(IO[bytes], forward), mode="r", errorlevel=2) as archive:
             yield archive
         forward.check_end()
+
+
+def _contents(path: Path, opened: Iterator[tuple[str, IO[bytes]] | Rejected]) -> Iterator[tuple[str, bytes] | Rejected]:
+    with _errors_in_words(path):  # the checksum of a member is compared when it is read
+        for item in opened:
+            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
 
 
 @contextmanager

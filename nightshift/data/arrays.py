@@ -1,5 +1,6 @@
 """Images in one .npz file, in Keras's layout: x_train, y_train, x_test, y_test. Read in blocks, never unpickled."""
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from nightshift.errors import DataError
 from nightshift.files import sha256_of
 
 BLOCK_BYTES = 4 * 2**20
+LEAST_PART_BYTES = 16 * BLOCK_BYTES
+MAX_PARTS = 8
+DAMAGED = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 SPLITS = ("train", "test")
 
 
@@ -42,33 +46,65 @@ class ArrayFile:
             archive = stack.enter_context(_opened(self._path))
             return sum(stack.enter_context(Member(self._path, archive, f"x_{split}")).shape[0] for split in SPLITS)
 
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._path.stat().st_size
+
     def examples(self) -> Iterator[Example]:
         """All images, in the order of the file.
 
         Raises:
             DataError: not an .npz file, or an array is missing, damaged, or of another type or shape.
         """
-        with _opened(self._path) as archive:
-            for split in SPLITS:
-                yield from self._split(archive, split)
+        for split in SPLITS:
+            yield from self.examples_of((split, 0, None))
 
-    def _split(self, archive: zipfile.ZipFile, split: str) -> Iterator[Example]:
+    def parts(self) -> Iterator[tuple[str, int, int]]:
+        """A split, the first row of a part and that of the next.
+
+        Finding a row takes reading all before it: a split has at most MAX_PARTS. All is read here once, since a
+        checksum is that of a whole array.
+
+        Raises:
+            DataError: as `examples`.
+        """
+        parts = []
+        for split in SPLITS:
+            rows = size = 0
+            for images, _ in self._blocks(split, 0, None):
+                rows, size = rows + len(images), size + images.nbytes
+            step = -(-rows // max(1, min(MAX_PARTS, size // LEAST_PART_BYTES)))
+            parts += [(split, start, start + step) for start in range(0, rows, step)]
+        return iter(parts)
+
+    def examples_of(self, part: tuple[str, int, int | None]) -> Iterator[Example]:
+        """The images of one part. Raises as `examples`."""
+        split, number, _ = part
+        for images, labels in self._blocks(*part):
+            for image, label in zip(images, labels, strict=True):
+                yield Example(f"x_{split}/{number:05d}", split, label, image)
+                number += 1
+
+    def _blocks(
+        self, split: str, start: int, stop: int | None
+    ) -> Iterator[tuple[npt.NDArray[np.generic], list[int] | list[None]]]:
+        """Images [block, height, width, channels] and labels of the rows from `start` to before `stop`."""
         with ExitStack() as stack:
+            archive = stack.enter_context(_opened(self._path))
             images = stack.enter_context(Member(self._path, archive, f"x_{split}"))
             _check_images(images)
             labels = stack.enter_context(Member(self._path, archive, f"y_{split}")) if self._labelled else None
             if labels:
                 _check_labels(labels, images)
-            start = 0
+                labels.skip(start)
+            images.skip(start)
             rows = max(1, BLOCK_BYTES // max(1, images.row_bytes))
-            while start < images.shape[0]:
-                block = images.read(rows)
+            stop = images.shape[0] if stop is None else min(stop, images.shape[0])
+            for first in range(start, stop, rows):
+                block = images.read(min(rows, stop - first))
                 if block.ndim == 3:
                     block = block[..., np.newaxis]
-                numbers = labels.read(rows).reshape(-1).tolist() if labels else [None] * len(block)
-                for offset, (image, label) in enumerate(zip(block, numbers, strict=True)):
-                    yield Example(f"x_{split}/{start + offset:05d}", split, label, image)
-                start += len(block)
+                yield block, labels.read(len(block)).reshape(-1).tolist() if labels else [None] * len(block)
 
 
 class Member:
@@ -110,13 +146,21 @@ class Member:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def skip(self, rows: int) -> None:
+        """Leave out the next rows."""
+        self._left -= rows
+        try:
+            self._file.seek(rows * self.row_bytes, io.SEEK_CUR)
+        except DAMAGED as error:
+            raise DataError(f"{self.where}: damaged ({error})") from None
+
     def read(self, rows: int) -> npt.NDArray[np.generic]:
         """The next rows, at most as many as asked for."""
         rows = min(rows, self._left)
         self._left -= rows
         try:
             content = self._file.read(rows * self.row_bytes)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGED as error:
             raise DataError(f"{self.where}: damaged ({error})") from None
         if len(content) != rows * self.row_bytes:
             raise DataError(f"{self.where}: cut short")

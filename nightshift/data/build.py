@@ -1,7 +1,5 @@
 """Makes a dataset of a source: validate, label, cut, shard, describe."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,21 +8,10 @@ from nightshift.data.duplicates import find_duplicates
 from nightshift.data.examples import SPLITS, Source
 from nightshift.data.ingest import ingest
 from nightshift.data.labels import set_labels
-from nightshift.data.manifest import (
-    MANIFEST_NAME,
-    SCHEMA_VERSION,
-    Dataset,
-    DatasetManifest,
-    Duplicates,
-    Origin,
-    Quarantine,
-    Split,
-    SplitStatistics,
-)
+from nightshift.data.manifest import Dataset, Origin, Split, SplitStatistics
+from nightshift.data.publish import check_splits, manifest_of, publish
 from nightshift.data.shards import write_split
 from nightshift.data.spool import Spool
-from nightshift.errors import DataError
-from nightshift.files import staged_directory, write_json
 from nightshift.tasks.base import Task
 
 Progress = Callable[[float, str], None]
@@ -59,11 +46,11 @@ def build(
         cut(spool, source.test_share, task.validation_share)
         spool.set_places(seed)
         class_counts = spool.class_counts(len(classes))
-        _check_splits(class_counts, classes, origin.uri)
+        check_splits(class_counts, classes, origin.uri)
         duplicates = find_duplicates(spool)
         written = _write(spool, task, shards, class_counts, progress)
-    manifest = _manifest(task, origin, seed, classes, written, quarantined, duplicates)
-    return _publish(manifest, shards, datasets)
+    manifest = manifest_of(task, origin, seed, classes, written, quarantined, duplicates)
+    return publish(manifest, shards, datasets)
 
 
 def _ingest_progress(progress: Progress) -> Callable[[int, int], None]:
@@ -85,61 +72,3 @@ def _write(
         progress(INGEST_SHARE + (1 - INGEST_SHARE) * done / total, f"writing shards: {done:,} of {total:,} images")
 
     return {split: write_split(spool, split, folder, task.image_shape, class_counts[split], report) for split in SPLITS}
-
-
-def _check_splits(class_counts: dict[str, list[int]], classes: list[str], uri: str) -> None:
-    for split in SPLITS:
-        if split not in class_counts:
-            raise DataError(f"{uri}: the split {split!r} has no images")
-        missing = [name for name, count in zip(classes, class_counts[split], strict=True) if not count]
-        if missing:
-            raise DataError(f"{uri}: the split {split!r} has no images of {', '.join(missing[:20])}")
-
-
-def _manifest(
-    task: Task,
-    origin: Origin,
-    seed: int,
-    classes: list[str],
-    written: dict[str, tuple[Split, SplitStatistics]],
-    quarantined: Quarantine,
-    duplicates: Duplicates,
-) -> DatasetManifest:
-    splits = {name: split for name, (split, _) in written.items()}
-    return DatasetManifest(
-        schema_version=SCHEMA_VERSION,
-        fingerprint=fingerprint(classes, task.image_shape, splits),
-        task=task.name,
-        source=origin,
-        seed=seed,
-        classes=classes,
-        image_shape=task.image_shape,
-        splits=splits,
-        statistics={name: statistics for name, (_, statistics) in written.items()},
-        quarantined=quarantined,
-        duplicates=duplicates,
-    )
-
-
-def fingerprint(classes: list[str], image_shape: tuple[int, int, int], splits: dict[str, Split]) -> str:
-    """16 hex digits that name the content: schema, classes, shape and the hashes of all shards."""
-    hashes = {name: [shard.sha256 for shard in splits[name].shards] for name in SPLITS}
-    content = json.dumps([SCHEMA_VERSION, classes, list(image_shape), hashes])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _publish(manifest: DatasetManifest, shards: Path, datasets: Path) -> Dataset:
-    target = datasets / manifest.fingerprint
-    damaged = False
-    if target.exists():
-        try:
-            dataset = Dataset.open(target)
-            dataset.verify()
-            return dataset
-        except DataError:
-            damaged = True  # and the same content is at hand
-    with staged_directory(target, replace=damaged) as staging:
-        for file in shards.iterdir():
-            file.rename(staging / file.name)
-        write_json(staging / MANIFEST_NAME, manifest.model_dump(mode="json"))
-    return Dataset.open(target)

@@ -29,6 +29,10 @@ class BundledMnist:
         """5,000."""
         return MNIST_IMAGES
 
+    def size(self) -> int:
+        """0: part of a package."""
+        return 0
+
     def examples(self) -> Iterator[Example]:
         """All of them; no splits of their own.
 

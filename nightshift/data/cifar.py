@@ -36,6 +36,10 @@ class CifarArchive:
         """60,000."""
         return RECORDS * len(FILES)
 
+    def size(self) -> int:
+        """Bytes of the archive."""
+        return self._path.stat().st_size
+
     def examples(self) -> Iterator[Example]:
         """All images with the names of their classes.
 

@@ -1,6 +1,31 @@
 """Holds images out for the splits that the data do not have."""
 
+import math
+from collections.abc import Collection
+
 from nightshift.data.spool import Spool
+
+
+def shares_of(present: Collection[str], test_share: float, validation_share: float) -> dict[str, float]:
+    """Which splits have to be taken out of `train`, in this order, and what share of each class.
+
+    Args:
+        present: the splits that the data have, by their final names.
+        test_share: see `cut`.
+        validation_share: see `cut`.
+    """
+    shares = {"test": test_share, "validation": validation_share}
+    return {split: share for split, share in shares.items() if share and split not in present}
+
+
+def held_out(size: int, share: float) -> int:
+    """How many of `size` images that share is: rounded, at least one."""
+    return max(1, math.floor(size * share + 0.5))
+
+
+def judged_by_validation(present: Collection[str]) -> bool:
+    """Whether these splits have no `test`, but a `validation` that takes its place."""
+    return "test" not in present and "validation" in present
 
 
 def cut(spool: Spool, test_share: float, validation_share: float) -> None:
@@ -17,22 +42,17 @@ def cut(spool: Spool, test_share: float, validation_share: float) -> None:
     """
     execute = spool.connection.execute
     present = set(spool.counts())
-    if "test" not in present and "validation" in present:
+    if judged_by_validation(present):
         execute("UPDATE examples SET split = 'test' WHERE split = 'validation'")
         present = present - {"validation"} | {"test"}
-    shares = (
-        ("test", 0.0 if "test" in present else test_share),
-        ("validation", 0.0 if "validation" in present else validation_share),
-    )
+    shares = shares_of(present, test_share, validation_share)
     taken = "0"
     conditions = []
-    parameters: dict[str, float] = {}
-    for split, share in shares:
-        if share:
-            parameters[split] = share
-            taken += f" + MAX(1, ROUND(size * :{split}))"
-            conditions.append(f"WHEN rank <= {taken} THEN '{split}'")
+    for split in shares:
+        taken += f" + HELD_OUT(size, :{split})"
+        conditions.append(f"WHEN rank <= {taken} THEN '{split}'")
     if conditions:
+        spool.connection.create_function("HELD_OUT", 2, held_out, deterministic=True)
         execute(
             "WITH ranked AS (SELECT number AS ranked_number, "
             "  ROW_NUMBER() OVER (PARTITION BY label ORDER BY cut, key) AS rank, "
@@ -40,5 +60,5 @@ def cut(spool: Spool, test_share: float, validation_share: float) -> None:
             "  FROM examples WHERE split = 'train') "
             f"UPDATE examples SET split = CASE {' '.join(conditions)} ELSE 'train' END "
             "FROM ranked WHERE number = ranked_number",
-            parameters,
+            shares,
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -48,5 +48,19 @@ class Source(Protocol):
     def count(self) -> int:
         """How many examples there are at most."""
 
+    def size(self) -> int:
+        """Bytes of the files that it reads; 0 if they are part of a package."""
+
     def examples(self) -> Iterator[Example | Rejected]:
         """All of them, in any order."""
+
+
+@runtime_checkable
+class Divisible(Source, Protocol):
+    """A source that several processes can read at once; it can be pickled, and so can its parts."""
+
+    def parts(self) -> Iterator[Any]:
+        """What can be read apart; read one after the other, the parts give what `examples` gives."""
+
+    def examples_of(self, part: Any) -> Iterator[Example | Rejected]:
+        """The examples of one part."""

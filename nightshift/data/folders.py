@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +12,9 @@ from nightshift.data.layout import is_ignored
 from nightshift.data.limits import MAX_ENCODED_BYTES, MAX_MEMBERS
 from nightshift.errors import DataError
 from nightshift.files import sha256_of
+
+PART_FILES = 256
+"""Files of a part: a few seconds of photographs, and few enough to be named one by one."""
 
 
 class Folder:
@@ -34,12 +38,28 @@ class Folder:
 
     def files(self) -> Iterator[tuple[str, bytes] | Rejected]:
         """Paths and contents; links and oversized files are rejected."""
-        for item in self.opened():
-            yield item if isinstance(item, Rejected) else (item[0], item[1].read())
+        return _read(self.opened())
 
     def opened(self) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
         """As `files`, but with the content as a stream, open until the next one is asked for."""
-        for name, regular in self._walk():
+        return self._opened(self._walk())
+
+    def size(self) -> int:
+        """Bytes of all regular files."""
+        return sum((self._path / name).stat().st_size for name in self.names())
+
+    def parts(self) -> Iterator[list[tuple[str, bool]]]:
+        """Relative paths, and whether each is a regular file."""
+        walk = self._walk()
+        while part := list(islice(walk, PART_FILES)):
+            yield part
+
+    def files_of(self, part: list[tuple[str, bool]]) -> Iterator[tuple[str, bytes] | Rejected]:
+        """As `files`, of one part."""
+        return _read(self._opened(part))
+
+    def _opened(self, listed: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, IO[bytes]] | Rejected]:
+        for name, regular in listed:
             path = self._path / name
             if not regular:
                 yield Rejected(name, "is a link or no regular file")
@@ -63,6 +83,11 @@ class Folder:
                 if found > MAX_MEMBERS:
                     raise DataError(f"{self._path}: found more than {MAX_MEMBERS} files")
                 yield relative, path.is_file() and not path.is_symlink()
+
+
+def _read(opened: Iterable[tuple[str, IO[bytes]] | Rejected]) -> Iterator[tuple[str, bytes] | Rejected]:
+    for item in opened:
+        yield item if isinstance(item, Rejected) else (item[0], item[1].read())
 
 
 def _refuse(error: OSError) -> None:

@@ -38,6 +38,10 @@ class IdxFiles:
         """70,000."""
         return IMAGES
 
+    def size(self) -> int:
+        """Bytes of the four files."""
+        return sum((self._folder / name).stat().st_size for pair in FILES.values() for name in pair)
+
     def examples(self) -> Iterator[Example]:
         """All images of both splits.
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ import tensorflow as tf
 
 from nightshift.data.decode import decode_image, fit_image
 from nightshift.data.examples import Example, Rejected, Source
-from nightshift.data.manifest import Quarantine, QuarantinedImage
+from nightshift.data.manifest import Quarantine
+from nightshift.data.quarantine import Rejections, printable
 from nightshift.data.spool import Spool
 from nightshift.data.validation import fault_of, fault_of_size
 from nightshift.errors import DataError
 from nightshift.tasks.base import Task
 
-MAX_QUARANTINED_LISTED = 1000
 PROGRESS_EVERY = 1000
 
 ImageShape = tuple[int, int, int]
@@ -97,54 +98,61 @@ def ingest(source: Source, task: Task, spool: Spool, uri: str, progress: Callabl
     """
     decoder = Decoder(task)
     expected = source.count()
-    rejected: list[Rejected] = []
-    rejections = seen = 0
+    rejections = Rejections()
+    seen = 0
     for seen, item in enumerate(source.examples(), 1):
-        if task.labelled and isinstance(item, Example) and item.label is None:
-            raise DataError(f"{uri}: the images have no classes, expected one for each: task {task.name!r} needs them")
-        fault = item.reason if isinstance(item, Rejected) else _add(item, task, decoder, spool)
-        if fault:
-            rejections += 1
-            if len(rejected) < MAX_QUARANTINED_LISTED:
-                rejected.append(Rejected(item.key, fault))
+        found = examined(item, task, decoder, uri)
+        if isinstance(found, Rejected):
+            rejections.add(found)
+        else:
+            example, pixels = found
+            spool.add(example.key, example.split, example.label, pixels)
         if seen % PROGRESS_EVERY == 0:
             progress(seen, max(seen, expected))
     spool.flush()
-    _check(uri, seen, rejections, rejected, spool)
-    # Order of reading is the file system's: sorted, the manifest does not depend on it.
-    listed = sorted(rejected, key=lambda item: item.key)
-    return Quarantine(
-        count=rejections,
-        examples=[QuarantinedImage(key=printable(item.key), reason=item.reason) for item in listed],
-    )
+    check_ingested(uri, seen, rejections, spool.repeated_key())
+    return rejections.result()
 
 
-def printable(name: str) -> str:
-    """A name that may come from anywhere as text that can be shown and written as UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()[:500]
+def examined(item: Example | Rejected, task: Task, decoder: Decoder, uri: str) -> Rejected | tuple[Example, bytes]:
+    """One item of a source: left out, or an example, with a label only if the task wants one, and its pixels.
 
-
-def _add(example: Example, task: Task, decoder: Decoder, spool: Spool) -> str:
-    """Spool one example; the fault that prevents it, or ''."""
+    Raises:
+        DataError: it has no class though the task needs it.
+    """
+    if isinstance(item, Rejected):
+        return item
+    if task.labelled and item.label is None:
+        raise DataError(f"{uri}: the images have no classes, expected one for each: task {task.name!r} needs them")
     try:
-        pixels = decoder.pixels(example.image)
+        pixels = decoder.pixels(item.image)
     except ValueError as error:
-        return str(error)
-    spool.add(example.key, example.split, example.label if task.labelled else None, pixels)
-    return ""
+        return Rejected(item.key, str(error))
+    return item if task.labelled else replace(item, label=None), pixels
 
 
-def _check(uri: str, seen: int, rejections: int, rejected: list[Rejected], spool: Spool) -> None:
+def check_ingested(uri: str, seen: int, rejections: Rejections, repeated: str | None) -> None:
+    """Refuse data of which nothing can be made.
+
+    Args:
+        uri: the source's name.
+        seen: its items, those left out as well.
+        rejections: those left out.
+        repeated: a name that two usable images have.
+
+    Raises:
+        DataError: see `ingest`.
+    """
     if not seen:
         raise DataError(f"{uri}: found no images, expected .jpg, .jpeg or .png files")
-    if rejections * 2 > seen:
-        first = rejected[0]
+    if rejections.count * 2 > seen:
+        first = rejections.listed()[0]
         raise DataError(
-            f"{uri}: {rejections:,} of {seen:,} images cannot be used, expected at most half; "
+            f"{uri}: {rejections.count:,} of {seen:,} images cannot be used, expected at most half; "
             f"the first: {printable(first.key)} {first.reason}"
         )
-    if (key := spool.repeated_key()) is not None:
-        raise DataError(f"{uri}: two images have the name {key}")
+    if repeated is not None:
+        raise DataError(f"{uri}: two images have the name {repeated}")
 
 
 def _in_words(error: Any) -> str:

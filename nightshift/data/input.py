@@ -1,36 +1,52 @@
 """From shards to batches: the tf.data pipelines of training and evaluation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 
 from nightshift.data.lanes import LANES, Part, lane_sizes, usable
-from nightshift.data.manifest import Dataset, Shard
+from nightshift.data.manifest import Dataset
+from nightshift.data.reading import READ_BUFFER, image_bytes, nothing, parser, records, shard_files
+from nightshift.data.reading import Batch as Batch  # its name for who changes batches
 
 CACHE_BYTES = 512 << 20
 SHUFFLE_BYTES = 256 << 20
-READ_BUFFER = 1 << 20
+PARSE_BYTES = 4 << 20
+"""Pixels parsed at once where all are wanted: an op for many examples costs little more than for one."""
 
-Batch = dict[str, tf.Tensor]
-Rounds = Callable[[tf.Tensor], tf.data.Dataset]
-"""From an epoch to elements (rows, sizes): a batch that stands lane by lane, and int32 [lanes], rows of each."""
+Transform = Callable[[Batch, tf.Tensor], tuple[tf.Tensor, ...]]
 
 WHOLE = Part()
 
 
-def records(dataset: Dataset, shards: Sequence[Shard], batch_size: int) -> tf.data.Dataset:
-    """The examples of some shards one after the other, `batch_size` at a time, the last time fewer.
+@dataclass(frozen=True)
+class Order:
+    """Which examples of the training split a worker takes, and in which order: a function of seed and epoch.
 
-    Args:
-        dataset: prepared data.
-        shards: of its manifest.
-        batch_size: examples an element.
-
-    Returns:
-        a dataset of {image: uint8 [B, H, W, C], label: int64 [B], id: int64 [B]}.
+    Attributes:
+        part: the examples of every global batch that are wanted here.
+        seed: of the run.
+        epochs: which ones.
+        each: examples an element.
+        elements: of a whole epoch.
+        done: elements of the first epoch that are left out.
     """
-    # Parsed many at a time: an op a batch costs what an op an image would.
-    return _serialized(_files(dataset, shards), batch_size).map(_parser(dataset), num_parallel_calls=tf.data.AUTOTUNE)
+
+    part: Part
+    seed: int
+    epochs: range
+    each: int
+    elements: int
+    done: int
+
+    def start(self, epoch: tf.Tensor) -> tf.Tensor:
+        """The first element of an epoch, int64."""
+        return tf.where(tf.equal(epoch, self.epochs.start), tf.constant(self.done, tf.int64), 0)
+
+    def numbers(self) -> tf.data.Dataset:
+        """The epochs, int64."""
+        return tf.data.Dataset.range(self.epochs.start, self.epochs.stop)
 
 
 def training_batches(
@@ -39,7 +55,7 @@ def training_batches(
     batch_size: int,
     epochs: range,
     seed: int,
-    transform: Callable[[Batch, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    transform: Transform,
     part: Part = WHOLE,
     replicas: int = 1,
     first_step: int = 0,
@@ -49,7 +65,7 @@ def training_batches(
     Each lane (see nightshift.data.lanes) has an order of its own, too, and the examples are taken from lane after lane
     in turn. Lanes of a split that fits in memory are read once, kept as uint8 and shuffled whole. Those of a larger
     one, whose shards are in an order drawn by hash already, are read in a new order of their shards every epoch and
-    shuffled block by block. Which of the two does not depend on `part`.
+    drawn from the next few of each. Which of the two does not depend on `part`.
 
     Args:
         dataset: prepared data.
@@ -57,7 +73,7 @@ def training_batches(
             of an epoch is left out of it.
         epochs: which ones; with `seed` they determine order and changes, so a resumed training goes on as it would.
         seed: of the run.
-        transform: (batch, epoch) -> (network inputs, targets), all along the batch.
+        transform: (batch, epoch) -> (network inputs, targets, ...), all along the batch.
         part: the examples of every global batch that are wanted here.
         replicas: devices here; each takes one element of each global batch.
         first_step: global batches of the first epoch to leave out.
@@ -65,30 +81,9 @@ def training_batches(
     Returns:
         a dataset whose elements have batch_size / (part.count * replicas) examples.
     """
-    split = dataset.manifest.splits["train"]
-    steps, each = usable(split) // batch_size, batch_size // (part.count * replicas)
-    height, width, channels = dataset.manifest.image_shape
-    image_bytes = height * width * channels
-    if split.count * image_bytes <= CACHE_BYTES:
-        block, rounds = max(lane_sizes(split)), _cached_rounds(dataset, part)
-    else:
-        block = max(1, SHUFFLE_BYTES // (LANES * image_bytes))
-        rounds = _streamed_rounds(dataset, part, block, seed)
-
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        def shuffled(index: tf.Tensor, of_round: tuple[Batch, tf.Tensor]) -> Batch:
-            rows, sizes = of_round
-            # What no batch needs goes here, not by `take`: a cache is kept only once it has been read to its end.
-            left = tf.maximum(steps * each * replicas - index * block * len(part.lanes), 0)
-            order = _in_turn(sizes, part, seed, epoch, index)[:left]
-            return {name: tf.gather(column, order) for name, column in rows.items()}
-
-        batches = rounds(epoch).enumerate().map(shuffled).rebatch(each, drop_remainder=True)
-        batches = batches.skip(tf.where(tf.equal(epoch, epochs.start), tf.constant(first_step * replicas, tf.int64), 0))
-        return batches.map(lambda batch: transform(batch, epoch), num_parallel_calls=tf.data.AUTOTUNE)
-
-    numbers = tf.data.Dataset.range(epochs.start, epochs.stop)
-    return numbers.flat_map(epoch_of).prefetch(tf.data.AUTOTUNE)
+    order = order_of(dataset, batch_size, epochs, seed, part, replicas, first_step)
+    drawn = drawn_from_memory if in_memory(dataset) else drawn_from_shards
+    return finished(*drawn(dataset, order), transform)
 
 
 def evaluation_batches(
@@ -109,92 +104,124 @@ def evaluation_batches(
     batches = records(dataset, shards[part.index :: part.count], batch_size)
     missing = needed - -(-shares[part.index] // batch_size)
     if missing:
-        batches = batches.concatenate(_nothing(dataset).repeat(missing))
+        batches = batches.concatenate(nothing(dataset).repeat(missing))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _nothing(dataset: Dataset) -> tf.data.Dataset:
-    """One batch of no examples."""
-    return tf.data.Dataset.from_tensors(tf.constant([], tf.string)).map(_parser(dataset))
+def in_memory(dataset: Dataset) -> bool:
+    """Whether the training split is kept in memory, as a whole over all parts."""
+    return dataset.manifest.splits["train"].count * image_bytes(dataset) <= CACHE_BYTES
 
 
-def _cached_rounds(dataset: Dataset, part: Part) -> Rounds:
-    """All at once, read once."""
+def order_of(
+    dataset: Dataset,
+    batch_size: int,
+    epochs: range,
+    seed: int,
+    part: Part = WHOLE,
+    replicas: int = 1,
+    first_step: int = 0,
+) -> Order:
+    """The order of `training_batches`, whose arguments these are."""
+    return Order(
+        part=part,
+        seed=seed,
+        epochs=epochs,
+        each=batch_size // (part.count * replicas),
+        elements=usable(dataset.manifest.splits["train"]) // batch_size * replicas,
+        done=first_step * replicas,
+    )
+
+
+def finished(
+    drawn: tf.data.Dataset,
+    examples: Callable[..., Batch],
+    transform: Transform,
+) -> tf.data.Dataset:
+    """What was drawn, taken out or parsed and changed by several threads, ahead of its use."""
+    # Not part of what an epoch is, so that the threads go on from one to the next.
+    changed = drawn.map(lambda epoch, *found: transform(examples(*found), epoch), num_parallel_calls=tf.data.AUTOTUNE)
+    return changed.prefetch(tf.data.AUTOTUNE)
+
+
+def drawn_from_memory(dataset: Dataset, order: Order) -> tuple[tf.data.Dataset, Callable[..., Batch]]:
+    """Elements (epoch, all examples, numbers of those wanted), and the function of the latter two that takes them out.
+
+    Reading and parsing is done once. All examples go along by reference; no batch is copied but once.
+    """
     split = dataset.manifest.splits["train"]
-    shards = [shard for lane in part.lanes for shard in split.shards[lane::LANES]]
-    sizes = tf.constant([lane_sizes(split)[lane] for lane in part.lanes])
-    cached = records(dataset, shards, max(1, sum(shard.count for shard in shards))).cache()
-    return lambda epoch: cached.map(lambda rows: (rows, sizes))
+    shards = [shard for lane in order.part.lanes for shard in split.shards[lane::LANES]]
+    sizes = [lane_sizes(split)[lane] for lane in order.part.lanes]
+    parsed = records(dataset, shards, max(1, PARSE_BYTES // image_bytes(dataset)))
+    kept = parsed.rebatch(max(1, sum(sizes))).cache()
+
+    def of_epoch(epoch: tf.Tensor, rows: Batch) -> tf.data.Dataset:
+        turns = _in_turn(sizes, order, epoch)[: order.elements * order.each]
+        wanted = tf.reshape(turns, (-1, order.each))[order.start(epoch) :]
+        return tf.data.Dataset.from_tensor_slices(wanted).map(lambda numbers: (epoch, rows, numbers))
+
+    def examples(rows: Batch, numbers: tf.Tensor) -> Batch:
+        return {name: tf.gather(column, numbers) for name, column in rows.items()}
+
+    return tf.data.Dataset.zip(order.numbers(), kept.repeat()).flat_map(of_epoch), examples
 
 
-def _streamed_rounds(dataset: Dataset, part: Part, block: int, seed: int) -> Rounds:
-    """A block of each lane at once, the lanes read in parallel and each from its shards in an order of the epoch's."""
-    split = dataset.manifest.splits["train"]
-    rounds = -(-max(lane_sizes(split)) // block)
-    parse = _parser(dataset)
-    end = tf.data.Dataset.from_tensors(tf.constant([], tf.string)).repeat()
+def drawn_from_shards(dataset: Dataset, order: Order) -> tuple[tf.data.Dataset, Callable[..., Batch]]:
+    """Elements (epoch, records, string [each]), and the function that parses the latter.
 
-    def of_lane(lane: int, epoch: tf.Tensor) -> tf.data.Dataset:
-        shards = split.shards[lane::LANES]
-        order = _permutation(len(shards), seed, epoch, tf.constant(lane, tf.int64))
-        blocks = _serialized(tf.gather(_files(dataset, shards), order), block).prefetch(1)
-        return blocks.concatenate(end).take(rounds)
+    One thread takes record by record from lane after lane, each of which keeps its share of SHUFFLE_BYTES to draw from:
+    that is all the memory it takes, and faster than a thread a lane, which hand over every single record.
+    """
+    shards = dataset.manifest.splits["train"].shards
+    window = max(1, SHUFFLE_BYTES // (LANES * image_bytes(dataset)))
 
-    def joined(*blocks: tf.Tensor) -> tuple[Batch, tf.Tensor]:
-        return parse(tf.concat(blocks, axis=0)), tf.stack([tf.shape(block)[0] for block in blocks])
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        keys = [_key(order, epoch, lane) for lane in order.part.lanes]
+        plan = (
+            tf.stack([_permutation(len(shards) // LANES, key) * LANES for key in keys])
+            + tf.constant(list(order.part.lanes))[:, None]
+        )
 
-    def rounds_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        lanes = tf.data.Dataset.zip(*(of_lane(lane, epoch) for lane in part.lanes))
-        return lanes.map(joined, num_parallel_calls=tf.data.AUTOTUNE)
+        def of_lane(key: tf.Tensor, numbers: tf.Tensor) -> tf.data.Dataset:
+            files = shard_files(dataset, shards, numbers, plan[:, 0])
+            return _drawn(tf.data.TFRecordDataset(files, buffer_size=READ_BUFFER), window, key)
 
-    return rounds_of
+        lanes = tf.data.Dataset.from_tensor_slices((tf.stack(keys), plan))
+        in_turn = lanes.interleave(of_lane, cycle_length=len(order.part.lanes), block_length=1)
+        batches = in_turn.batch(order.each, drop_remainder=True).take(order.elements).skip(order.start(epoch))
+        return batches.map(lambda serialized: (epoch, serialized))
 
-
-def _files(dataset: Dataset, shards: Sequence[Shard]) -> tf.Tensor:
-    """string [shards]."""
-    return tf.constant([str(dataset.path / shard.name) for shard in shards], tf.string)
-
-
-def _serialized(files: tf.Tensor, batch_size: int) -> tf.data.Dataset:
-    """The records of some files, string [B], B = batch_size but for the last."""
-    return tf.data.TFRecordDataset(files, buffer_size=READ_BUFFER).batch(batch_size)
+    return order.numbers().flat_map(of_epoch), parser(dataset)
 
 
-def _parser(dataset: Dataset) -> Callable[[tf.Tensor], Batch]:
-    """From records, string [B], to examples."""
-    height, width, channels = dataset.manifest.image_shape
-
-    def parse(serialized: tf.Tensor) -> Batch:
-        features = {
-            "image": tf.io.FixedLenFeature([], tf.string),
-            "label": tf.io.FixedLenFeature([], tf.int64),
-            "id": tf.io.FixedLenFeature([], tf.int64),
-        }
-        parsed = tf.io.parse_example(serialized, features)
-        pixels = tf.io.decode_raw(parsed["image"], tf.uint8, fixed_length=height * width * channels)
-        return parsed | {"image": tf.reshape(pixels, (-1, height, width, channels))}
-
-    return parse
-
-
-def _in_turn(sizes: tf.Tensor, part: Part, seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+def _in_turn(sizes: Sequence[int], order: Order, epoch: tf.Tensor) -> tf.Tensor:
     """The order of rows that stand lane by lane: one of each lane in turn, each lane's in an order of its own.
 
     Args:
-        sizes: int32 [lanes], rows of each.
-        part: which lanes.
-        seed: of the run.
+        sizes: rows of each lane.
+        order: which lanes.
         epoch: int64 scalar.
-        index: of the round, int64 scalar.
     """
     turns = []
-    for slot, lane in enumerate(part.lanes):
-        own = _permutation(sizes[slot], seed, epoch, LANES * (index + 1) + lane)
-        turns.append(own * len(part.lanes) + slot)
+    for slot, (lane, size) in enumerate(zip(order.part.lanes, sizes, strict=True)):
+        turns.append(_permutation(size, _key(order, epoch, lane)) * len(sizes) + slot)
     return tf.argsort(tf.concat(turns, axis=0))
 
 
-def _permutation(count: tf.Tensor | int, seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """0 .. count - 1 in an order that (seed, epoch, index) determine, int32."""
-    numbers = tf.stack([tf.constant(seed, tf.int64), epoch * (1 << 32) + index])
-    return tf.random.experimental.stateless_shuffle(tf.range(count), seed=numbers)
+def _drawn(records: tf.data.Dataset, window: int, key: tf.Tensor) -> tf.data.Dataset:
+    """Each record as one of the next `window` that are left, in an order that the key, int64 [2], determines."""
+    numbers = tf.random.stateless_uniform((), seed=key, maxval=1 << 31, dtype=tf.int64, minval=0)
+    # `shuffle` mixes the seed of the graph into its own. This is the graph of one function of tf.data: a constant there
+    # keeps what the process as a whole was told, and does not tell it anything.
+    tf.compat.v1.set_random_seed(1)
+    return records.shuffle(window, seed=numbers, reshuffle_each_iteration=False)
+
+
+def _permutation(count: int, key: tf.Tensor) -> tf.Tensor:
+    """0 .. count - 1 in an order that the key, int64 [2], determines; int32."""
+    return tf.random.experimental.stateless_shuffle(tf.range(count), seed=key)
+
+
+def _key(order: Order, epoch: tf.Tensor, lane: int) -> tf.Tensor:
+    """What determines a lane's order in an epoch, int64 [2]."""
+    return tf.stack([tf.constant(order.seed, tf.int64), epoch * LANES + lane])

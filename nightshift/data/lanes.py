@@ -13,7 +13,7 @@ from nightshift.data.manifest import Split
 LANES = 24
 """Divided by the usual numbers of workers; also how many files one worker reads at once."""
 
-SHARD_BYTES = 128 * 2**20
+SHARD_BYTES = 64 * 2**20
 """Pixels a shard, at most: https://www.tensorflow.org/tutorials/load_data/tfrecord advises 100 MB and more."""
 
 

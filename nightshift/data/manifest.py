@@ -1,13 +1,20 @@
-"""A prepared dataset on disk: its description, dataset.json, and the check that it is whole. No TensorFlow here."""
+"""A prepared dataset: its description, dataset.json, and the check that it is whole. No TensorFlow here."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nightshift.errors import DataError
 from nightshift.files import sha256_of
+from nightshift.settings import settings, workspace_path
+from nightshift.workspace import Workspace
+
+if TYPE_CHECKING:
+    from nightshift.data.bucket_shards import BucketShards
 
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "dataset.json"
@@ -120,35 +127,71 @@ class DatasetManifest(Model):
         return remarks
 
 
+def parse_manifest(content: bytes, place: Path | str) -> DatasetManifest:
+    """Read a manifest.
+
+    Args:
+        content: of dataset.json.
+        place: of it, for the error.
+
+    Raises:
+        DataError: it is none, or of another schema version.
+    """
+    try:
+        manifest = DatasetManifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{place}: {field}: {first['msg']}") from None
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise DataError(
+            f"{place}: schema_version: found {manifest.schema_version}, expected {SCHEMA_VERSION}; prepare again"
+        )
+    return manifest
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset: a folder of shards and their manifest; `reused` if it was there before it was asked for."""
+    """A prepared dataset: shards and their manifest.
+
+    Attributes:
+        path: the folder of both; of a dataset in a bucket, a folder of this node with a copy of the manifest alone.
+        manifest: what dataset.json holds.
+        reused: whether it was there before it was asked for.
+        bucket: the way to its shards, if they are in one.
+    """
 
     path: Path
     manifest: DatasetManifest
     reused: bool = False
+    bucket: "BucketShards | None" = None
 
     @classmethod
-    def open(cls, path: Path, *, reused: bool = False) -> Self:
-        """Read a dataset's manifest and check that its shards are there in their full size.
+    def open(cls, place: Path | str, *, reused: bool = False, cache: Path | None = None) -> Self:
+        """Read a dataset's manifest and, in a folder, check that its shards are there in their full size.
+
+        Args:
+            place: a folder, or gs://BUCKET/PREFIX/FINGERPRINT as a string.
+            reused: see the class.
+            cache: folder of this node for what comes from a bucket, unless the environment names one; None: that of
+                the environment's workspace.
 
         Raises:
             DataError: no dataset, another schema version, or a shard is missing or of another size.
+            StoreError: the bucket does not answer, or not for us.
         """
+        if isinstance(place, str) and place.startswith("gs://"):
+            from nightshift.data.bucket_shards import open_in_bucket
+
+            folder, manifest, bucket = open_in_bucket(place, _cache(cache))
+            return cls(folder, manifest, reused, bucket)
+        path = Path(place)
         file = path / MANIFEST_NAME
         try:
-            manifest = DatasetManifest.model_validate_json(file.read_bytes())
+            content = file.read_bytes()
         except FileNotFoundError:
             raise DataError(f"{path}: no prepared dataset; {MANIFEST_NAME} is not there") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise DataError(f"{file}: {field}: {first['msg']}") from None
-        if manifest.schema_version != SCHEMA_VERSION:
-            raise DataError(
-                f"{file}: schema_version: found {manifest.schema_version}, expected {SCHEMA_VERSION}; prepare again"
-            )
-        dataset = cls(path, manifest, reused)
+        dataset = cls(path, parse_manifest(content, file), reused)
         for shard in dataset._shards():
             dataset._check_size(shard)
         return dataset
@@ -158,15 +201,33 @@ class Dataset:
         """The hash of the content: two datasets of the same fingerprint are equal, byte for byte."""
         return self.manifest.fingerprint
 
+    @property
+    def place(self) -> str:
+        """What `open` takes: the folder, or the URI of a dataset in a bucket."""
+        return self.bucket.uri if self.bucket else str(self.path)
+
     def shards(self, split: str) -> list[Path]:
-        """The files of a split in their order.
+        """The files of a split in their order; of a dataset in a folder.
 
         Raises:
-            DataError: no such split.
+            DataError: no such split, or the dataset is in a bucket.
         """
         if split not in self.manifest.splits:
-            raise DataError(f"split {split!r}: {self.path} has {', '.join(self.manifest.splits)}")
+            raise DataError(f"split {split!r}: {self.place} has {', '.join(self.manifest.splits)}")
+        if self.bucket:
+            raise DataError(f"{self.place}: its shards are in a bucket, expected a folder")
         return [self.path / shard.name for shard in self.manifest.splits[split].shards]
+
+    @contextlib.contextmanager
+    def local(self, shard: Shard) -> Iterator[Path]:
+        """A shard's file on this node, there until the block ends; fetched if it is in a bucket.
+
+        Raises:
+            DataError: the object is not there, or not what the manifest says.
+            StoreError: the bucket does not answer, or not for us.
+        """
+        with self.bucket.local(shard) if self.bucket else contextlib.nullcontext(self.path / shard.name) as path:
+            yield path
 
     def verify(self) -> None:
         """Read every shard and compare its hash.
@@ -175,12 +236,13 @@ class Dataset:
             DataError: a shard's content is not what was written, or cannot be read.
         """
         for shard in self._shards():
-            try:
-                found = sha256_of(self.path / shard.name)
-            except OSError as error:
-                raise DataError(f"{self.path / shard.name}: cannot be read ({error.strerror})") from None
-            if found != shard.sha256:
-                raise DataError(f"{self.path / shard.name}: found SHA-256 {found}, expected {shard.sha256}")
+            with self.local(shard) as path:
+                try:
+                    found = sha256_of(path)
+                except OSError as error:
+                    raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+                if found != shard.sha256:
+                    raise DataError(f"{path}: found SHA-256 {found}, expected {shard.sha256}")
 
     def _shards(self) -> list[Shard]:
         return [shard for split in self.manifest.splits.values() for shard in split.shards]
@@ -191,3 +253,8 @@ class Dataset:
         if found != shard.bytes:
             state = "it is missing" if found is None else f"found {found} bytes"
             raise DataError(f"{file}: {state}, expected {shard.bytes} bytes")
+
+
+def _cache(given: Path | None) -> Path:
+    named = settings().cache
+    return Path(named) if named else given or Workspace(workspace_path()).cache

@@ -23,7 +23,7 @@ def with_validation(dataset: Dataset, workspace: Workspace) -> Dataset:
     has seen it then: its figures are for display. The test split is the same.
 
     Args:
-        dataset: with splits `train`, `validation` and `test`.
+        dataset: with splits `train`, `validation` and `test`, in a folder or in a bucket.
         workspace: it is at datasets/FINGERPRINT there.
 
     Raises:
@@ -42,8 +42,9 @@ def with_validation(dataset: Dataset, workspace: Workspace) -> Dataset:
     dataset.verify()
     with staged_directory(target, replace=damaged) as staging:
         for split in dataset.manifest.splits:
-            for shard in dataset.shards(split):
-                _link(shard, staging / shard.name)
+            for shard in dataset.manifest.splits[split].shards:
+                with dataset.local(shard) as file:
+                    _link(file, staging / shard.name)
         write_json(staging / MANIFEST_NAME, manifest.model_dump(mode="json"))
     return Dataset.open(target)
 

@@ -67,13 +67,26 @@ class BundledPhotographs:
         """27,000."""
         return sum(CROPS.values())
 
+    def size(self) -> int:
+        """0: parts of packages."""
+        return 0
+
     def examples(self) -> Iterator[Example]:
         """All crops, photograph by photograph; unlabelled."""
-        for split, names in PHOTOGRAPHS.items():
-            for index, name in enumerate(names):
-                # The first photographs take what an even share leaves over.
-                crops = (CROPS[split] + len(names) - 1 - index) // len(names)
-                yield from self._crops(split, name, crops)
+        for part in self.parts():
+            yield from self.examples_of(part)
+
+    def parts(self) -> Iterator[tuple[str, int]]:
+        """A split and the index of a photograph in it."""
+        return ((split, index) for split, names in PHOTOGRAPHS.items() for index in range(len(names)))
+
+    def examples_of(self, part: tuple[str, int]) -> Iterator[Example]:
+        """The crops of one photograph."""
+        split, index = part
+        names = PHOTOGRAPHS[split]
+        # The first photographs take what an even share leaves over.
+        crops = (CROPS[split] + len(names) - 1 - index) // len(names)
+        return self._crops(split, names[index], crops)
 
     def _crops(self, split: str, name: str, crops: int) -> Iterator[Example]:
         package, _, file = name.partition("/")

@@ -1,10 +1,14 @@
-"""From a source URI to a prepared dataset in the workspace; at once, and without TensorFlow, if it is known."""
+"""From a source URI to a prepared dataset in the workspace; at once, and without TensorFlow, if it is known.
+
+With flags of Apache Beam, data that are large enough are prepared by it; the dataset is the same, byte for byte.
+"""
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from nightshift.data.examples import Source
@@ -20,6 +24,9 @@ from nightshift.workspace import Workspace
 DECODERS = ("tensorflow", "pillow", "numpy")
 """Packages whose version may change a pixel."""
 
+BEAM_BYTES = 2**30
+"""Of a source, from which on Apache Beam, if there are flags for it, does the work: below, starting it takes longer."""
+
 
 def prepare(
     task: Task,
@@ -27,7 +34,9 @@ def prepare(
     workspace: Workspace,
     *,
     seed: int = 0,
+    beam_flags: Sequence[str] = (),
     progress: Callable[[float, str], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Dataset:
     """Prepare a dataset for a task, or return the one that the same preparation gave before (`reused`).
 
@@ -36,10 +45,12 @@ def prepare(
         source: see `nightshift.data.sources`; '' is the task's own.
         workspace: where the dataset and downloads go.
         seed: of the order of examples, and of the training crops of `bundled:photographs`.
+        beam_flags: for Apache Beam, untouched; none: without it.
         progress: told now and then the share done (0 to 1) and what is being done.
+        say: told, where there are such flags, whether Beam does the work.
 
     Raises:
-        ConfigurationError: no source is given, and the task has none.
+        ConfigurationError: no source is given, and the task has none; or a flag is wrong.
         DataError: the source cannot be read or used; nothing is left in the workspace.
     """
     report = progress or _silent
@@ -55,9 +66,7 @@ def prepare(
             report(1.0, f"{uri} is prepared already: dataset {known.fingerprint}")
             return known
         _remove_leftovers(datasets, key)
-        # TensorFlow, seconds to import, is needed from here on only.
-        from nightshift.data.build import build
-
+        build = _build(opened, uri, beam_flags, say or _unsaid)
         folder = Path(tempfile.mkdtemp(prefix=f".{key}.", suffix=".partial", dir=datasets))
         try:
             dataset = build(opened, task, origin, seed, folder, datasets, report)
@@ -67,6 +76,30 @@ def prepare(
     return dataset
 
 
+def _build(source: Source, uri: str, beam_flags: Sequence[str], say: Callable[[str], None]) -> Callable[..., Dataset]:
+    """What prepares the data: Beam if there are flags for it and the source is large enough.
+
+    TensorFlow and Beam, seconds to import, are needed from here on only.
+
+    Raises:
+        ConfigurationError: a flag is wrong.
+    """
+    if beam_flags:
+        from nightshift.data.beam.job import job_of
+
+        job = job_of(beam_flags)
+        size = source.size()
+        if size >= BEAM_BYTES:
+            from nightshift.data.beam.build import build_with_beam
+
+            say(f"{uri}: {size:,} bytes, prepared by Apache Beam ({job})")
+            return partial(build_with_beam, job)
+        say(f"{uri}: {size:,} bytes, prepared without Apache Beam, which pays from {BEAM_BYTES:,} bytes on")
+    from nightshift.data.build import build
+
+    return build
+
+
 def _key(task: Task, origin: Origin, seed: int) -> str:
     """Hash of all that determines a preparation: source, task, seed, and the code and packages that do it."""
     digest = hashlib.sha256()
@@ -74,8 +107,9 @@ def _key(task: Task, origin: Origin, seed: int) -> str:
     digest.update(json.dumps([origin.identity, *settings]).encode())
     for package, version in versions(DECODERS).items():
         digest.update(f"\0{package} {version}".encode())
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
+    folder = Path(__file__).parent
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"\0{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:32]
 
 
@@ -105,10 +139,14 @@ def _known(index: Path, datasets: Path, say: Callable[[str], None]) -> Dataset |
 
 def _remove_leftovers(datasets: Path, key: str) -> None:
     """Delete what killed preparations left: this one's at once, since its lock is ours; others' when old."""
-    for partial in datasets.glob(f".{key}.*.partial"):
-        shutil.rmtree(partial, ignore_errors=True)
+    for leftover in datasets.glob(f".{key}.*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
     remove_stale_partials(datasets)
 
 
 def _silent(fraction: float, message: str) -> None:
     """For callers that do not watch."""
+
+
+def _unsaid(message: str) -> None:
+    """For callers that do not listen."""

@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -31,8 +30,7 @@ def sample(dataset: Dataset, split: str, count: int) -> tuple[np.ndarray, np.nda
 def _records(dataset: Dataset, split: str) -> Iterator[bytes]:
     """The records of a split's TFRecord files: length, its checksum, content, its checksum, little endian."""
     for shard in dataset.manifest.splits[split].shards:
-        path = Path(dataset.path / shard.name)
-        with open(path, "rb") as file:
+        with dataset.local(shard) as path, open(path, "rb") as file:
             left = path.stat().st_size
             while header := file.read(12):
                 length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else left

@@ -5,7 +5,7 @@ and `key` (UTF-8). Their order is that of hash(seed, split, key), whose first 8 
 equal numbers of them, so that the same images give the same bytes whoever writes them in whatever order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -42,18 +42,33 @@ def write_split(
     examples = spool.in_order(split)
     files: list[Shard] = []
     for index, size in enumerate(sizes):
-        path = folder / f"{split}-{index:05d}-of-{len(sizes):05d}.tfrecord"
-        _write_shard(path, islice(examples, size), statistics)
-        files.append(Shard(name=path.name, sha256=sha256_of(path), bytes=path.stat().st_size, count=size))
+        name = shard_name(split, index, len(sizes))
+        files.append(write_shard(folder / name, name, islice(examples, size), statistics))
         written(size)
-    return Split(count=sum(sizes), class_counts=class_counts, shards=files), statistics.result()
+    return Split(count=sum(sizes), class_counts=class_counts, shards=files), statistics.sums().result()
 
 
-def _write_shard(path: Path, examples: Iterator[Placed], statistics: Statistics) -> None:
+def shard_name(split: str, index: int, count: int) -> str:
+    """The file's name of one shard of `count`."""
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+def write_shard(path: Path, name: str, examples: Iterable[Placed], statistics: Statistics) -> Shard:
+    """Write one shard.
+
+    Args:
+        path: of the file.
+        name: that the manifest is to give it.
+        examples: in their order.
+        statistics: takes their pixels.
+    """
+    count = 0
     with tf.io.TFRecordWriter(str(path)) as writer:
         for example in examples:
             writer.write(_serialized(example))
             statistics.add(example.image)
+            count += 1
+    return Shard(name=name, sha256=sha256_of(path), bytes=path.stat().st_size, count=count)
 
 
 def _serialized(placed: Placed) -> bytes:

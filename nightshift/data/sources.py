@@ -17,7 +17,7 @@ from nightshift.data.bundled import BundledMnist
 from nightshift.data.examples import Source
 from nightshift.data.folders import Folder
 from nightshift.data.photographs import BundledPhotographs
-from nightshift.data.trees import ImageTree
+from nightshift.data.trees import DivisibleImageTree, ImageTree
 from nightshift.errors import DataError
 from nightshift.tasks.base import Task
 
@@ -65,14 +65,14 @@ def open_source(uri: str, task: Task, seed: int, cache: Path, say: Callable[[str
 def local_source(path: Path, task: Task, uri: str) -> Source:
     """The reader of a file or folder; `uri` is its name in errors."""
     if path.is_dir():
-        return ImageTree(Folder(path), task.labelled, uri)
+        return DivisibleImageTree(Folder(path), task.labelled, uri)
     if not path.exists():
         raise DataError(f"{uri}: no such file or folder")
     name = path.name.lower()
     if name.endswith(".npz"):
         return ArrayFile(path, task.labelled)
     if name.endswith(".zip"):
-        return ImageTree(Zip(path), task.labelled, uri)
+        return DivisibleImageTree(Zip(path), task.labelled, uri)
     if name.endswith(TAR_ENDINGS):
         return ImageTree(Tar(path), task.labelled, uri)
     raise DataError(f"{uri}: unknown kind; expected a folder, .npz, .zip, {', '.join(TAR_ENDINGS)}")

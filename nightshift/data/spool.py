@@ -3,12 +3,13 @@
 Memory stays the same however large the data are: pixels go to disk as they come and are read back in order.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, Self
+
+from nightshift.data.hashes import content_hash, cut_hash, place_hash
 
 BATCH_BYTES = 2**22
 
@@ -65,7 +66,7 @@ class Spool:
         self._number += len(numbered)
         self._waiting.clear()
         rows = [
-            (number, key, split, label, _digest(image), _digest(b"held out\0" + key.encode()))
+            (number, key, split, label, content_hash(image), cut_hash(key))
             for number, (key, split, label, image) in numbered
         ]
         self.connection.execute("BEGIN")
@@ -82,11 +83,9 @@ class Spool:
 
     def set_places(self, seed: int) -> None:
         """Fix shard and order of every example; to be called when splits are final."""
-
-        def place(split: str, key: str) -> bytes:
-            return hashlib.sha256(f"{seed}\0{split}\0{key}".encode()).digest()[:8]
-
-        self.connection.create_function("place_of", 2, place, deterministic=True)
+        self.connection.create_function(
+            "place_of", 2, lambda split, key: place_hash(seed, split, key), deterministic=True
+        )
         self.connection.execute("UPDATE examples SET place = place_of(split, key)")
         self.connection.execute("CREATE INDEX places ON examples (split, place, key)")
 
@@ -113,7 +112,3 @@ class Spool:
         with closing(self.connection.cursor()) as cursor:
             for row in cursor.execute(query, (split,)):
                 yield Placed(*row)
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()[:16]

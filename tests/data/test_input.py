@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from nightshift.data import input as pipeline
 from nightshift.data.input import Batch, evaluation_batches, training_batches
-from nightshift.data.lanes import LANES, Part
+from nightshift.data.lanes import LANES, Part, lane_sizes
 from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.workspace import Workspace
@@ -63,6 +63,37 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own(dataset):
         assert (orders[one] == orders[another]).mean() < 0.3  # by chance, one in the 5 examples of a lane's block
     for order in orders:
         assert (np.diff(order) == 1).mean() < 0.05
+
+
+def test_the_order_follows_from_the_seed_of_the_run_alone(dataset):
+    orders = []
+    for process_seed in (1, 2):
+        tf.keras.utils.set_random_seed(process_seed)
+        orders.append([ids.tolist() for ids, _ in batches(dataset, range(2))])
+    assert orders[0] == orders[1]
+
+
+def test_the_process_keeps_its_own_random_seed(dataset):
+    draws = []
+    for read in (False, True):
+        tf.random.set_seed(5)
+        if read:
+            batches(dataset, range(1))
+        draws.append(tf.random.uniform((4,)).numpy().tolist())
+    assert draws[0] == draws[1]
+
+
+def test_an_example_may_come_from_anywhere_in_its_lanes_window(corners, monkeypatch):
+    monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+    place = {number: index for index, number in enumerate(identifiers(corners))}
+    starts = np.cumsum([0, *lane_sizes(corners.manifest.splits["train"])[:-1]])
+    for window in (1, 4):
+        monkeypatch.setattr(pipeline, "SHUFFLE_BYTES", window * ROW)
+        ids = batches(corners, range(20), size=LANES)
+        first = [
+            [place[int(number)] - start for number, start in zip(row, starts, strict=True)] for row, _ in ids[::22]
+        ]
+        assert set(np.ravel(first).tolist()) == set(range(window))
 
 
 def test_the_remainder_is_another_one_every_epoch(corners):

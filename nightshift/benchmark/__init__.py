@@ -1,0 +1,1 @@
+"""How fast parts of Nightshift are on this machine: `nightshift benchmark`."""
