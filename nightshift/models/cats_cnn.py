@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from nightshift.models.dropout import Dropout
+
 
 def build(image_shape: tuple[int, int, int], outputs: int, dropout: float) -> keras.Model:
     """Three convolutions of 3x3 with pooling and two dense layers.
@@ -23,7 +25,7 @@ def build(image_shape: tuple[int, int, int], outputs: int, dropout: float) -> ke
         features = layers.Conv2D(filters, 3, padding="same", activation="relu")(features)
         features = layers.MaxPool2D(2)(features)
         if dropout and filters in (16, 64):
-            features = layers.Dropout(dropout)(features)
+            features = Dropout(dropout)(features)
     hidden = layers.Dense(512, activation="relu")(layers.Flatten()(features))
     if outputs == 2:
         logits = keras.ops.pad(layers.Dense(1, dtype="float32")(hidden), ((0, 0), (1, 0)))

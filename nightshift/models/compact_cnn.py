@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from nightshift.models.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable("nightshift")
 class AddMirrored(layers.Layer):
@@ -51,7 +53,7 @@ def build(image_shape: tuple[int, int, int], outputs: int, width: int, dropout: 
             features = layers.Conv2D(stage * width, 3, padding="same", use_bias=False)(features)
             features = layers.BatchNormalization(momentum=0.9, synchronized=True)(features)
             features = layers.ReLU()(features)
-    pooled = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(features))
+    pooled = Dropout(dropout)(layers.GlobalAveragePooling2D()(features))
     logits = layers.Dense(outputs, dtype="float32")(pooled)
     if views == 2:
         logits = MeanOfMirrored(dtype="float32")(logits)

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from nightshift.models.dropout import Dropout
+
 
 def build(image_shape: tuple[int, int, int], outputs: int, dropout: float) -> keras.Model:
     """Two convolutions of 3x3 with pooling and two dense layers, dropout between them.
@@ -25,7 +27,7 @@ def build(image_shape: tuple[int, int, int], outputs: int, dropout: float) -> ke
             layers.MaxPool2D(2),
             layers.Flatten(),
             layers.Dense(100, activation="relu"),
-            layers.Dropout(dropout),
+            Dropout(dropout),
             layers.Dense(outputs, dtype="float32"),
         ],
         name="fashion_cnn",

@@ -9,6 +9,9 @@ import keras
 import nightshift.models
 from nightshift.errors import ConfigurationError
 
+NOT_NETWORKS = ("dropout", "networks")
+"""Modules here without a function `build`."""
+
 
 def build(
     name: str, image_shape: tuple[int, int, int], outputs: int, options: Mapping[str, int | float]
@@ -24,7 +27,7 @@ def build(
     Raises:
         ConfigurationError: no such network, or it cannot be built for that shape or with those options.
     """
-    names = [m.name for m in pkgutil.iter_modules(nightshift.models.__path__) if m.name != "networks"]
+    names = [m.name for m in pkgutil.iter_modules(nightshift.models.__path__) if m.name not in NOT_NETWORKS]
     if name not in names:
         raise ConfigurationError(f"--set network: found {name!r}, expected one of {', '.join(sorted(names))}")
     module = importlib.import_module(f"nightshift.models.{name}")

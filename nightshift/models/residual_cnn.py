@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from nightshift.models.dropout import Dropout
+
 
 def build(
     image_shape: tuple[int, int, int],
@@ -43,7 +45,7 @@ def build(
     for stage in range(stages):
         for block in range(blocks):
             features = _block(features, width * 2**stage, strides=2 if stage and not block else 1)
-    pooled = layers.Dropout(dropout)(layers.GlobalAveragePooling2D()(features))
+    pooled = Dropout(dropout)(layers.GlobalAveragePooling2D()(features))
     return keras.Model(image, layers.Dense(outputs, dtype="float32")(pooled), name="residual_cnn")
 
 

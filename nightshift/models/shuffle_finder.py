@@ -6,6 +6,8 @@ As published it reads pixels as 0 .. 255, without scaling, and its dense layers 
 import keras
 from keras import layers
 
+from nightshift.models.dropout import Dropout
+
 
 def build(image_shape: tuple[int, int, int], outputs: int) -> keras.Model:
     """Five convolutions of 2x2, then three dense layers.
@@ -26,9 +28,9 @@ def build(image_shape: tuple[int, int, int], outputs: int) -> keras.Model:
         ]
         if pool:
             stack.append(layers.MaxPool2D(2))
-    stack += [layers.Flatten(), layers.Dropout(0.25)]
+    stack += [layers.Flatten(), Dropout(0.25)]
     for units in (300, 100):
-        stack += [layers.Dense(units), layers.Dropout(0.25)]
+        stack += [layers.Dense(units), Dropout(0.25)]
     stack += [
         layers.Dense(outputs * outputs, dtype="float32"),
         layers.Reshape((outputs, outputs), dtype="float32"),

@@ -1,21 +1,30 @@
-"""A training's state on disk: one file, written whole after every epoch.
+"""A training's state at any step, as one file.
 
-The file is NumPy's .npz: the network's and the optimizer's variables, the best weights so far and, as JSON, the rest.
+It is NumPy's .npz: the network's and the optimizer's variables, the best weights so far and, as JSON, the rest.
 """
 
+import io
 import json
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from nightshift.errors import WorkspaceError
-from nightshift.files import write_npz
+from nightshift.training.kept import Kept
 
-NAME = "checkpoint.npz"
+INTERVAL_SECONDS = 60.0
+"""Between two checkpoints of one epoch, so that not more work is lost."""
+
+SHARE = 1 / 50
+"""Of the time, at most, that writing them may take."""
+
+DAMAGES = (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile)
+"""What NumPy and JSON raise of a file that is not, or no longer, a checkpoint."""
 
 
 @dataclass
@@ -24,15 +33,19 @@ class Progress:
 
     Attributes:
         epoch: finished epochs.
+        step: finished steps of the one that is next.
+        sums: of the losses and of the scores of these steps' examples, float32.
         best_epoch: the one of the best score, 0 before the first.
         best_score: on the validation split.
         best_loss: of the same epoch there.
         history: a row an epoch.
-        seconds: wall time of the finished epochs, interruptions left out.
+        seconds: wall time of what is finished, interruptions left out.
         cpu_seconds: processor time of the same.
     """
 
     epoch: int = 0
+    step: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
     best_epoch: int = 0
     best_score: float = -1.0
     best_loss: float = 0.0
@@ -41,51 +54,71 @@ class Progress:
     cpu_seconds: float = 0.0
 
 
-def save(
-    directory: Path,
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    best: list[np.ndarray],
-    progress: Progress,
-) -> None:
-    """Write the state; the one before stays until this one is complete."""
-    arrays = {"progress": np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)}
-    groups = {"model": model.variables, "optimizer": optimizer.variables, "best": best}
-    for group, variables in groups.items():
-        arrays |= {f"{group}/{index:04d}": np.asarray(variable) for index, variable in enumerate(variables)}
-    write_npz(directory / NAME, arrays)
+class Checkpoints:
+    """Writes them, and knows when the next is due."""
+
+    def __init__(self, kept: Kept, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kept = kept
+        self._clock = clock
+        self._written = clock()
+        self._took = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether one should be written though the epoch is not done."""
+        return self._clock() - self._written >= max(INTERVAL_SECONDS, self._took / SHARE)
+
+    def save(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        best: list[np.ndarray],
+        progress: Progress,
+    ) -> None:
+        """Write the state; the one before stays until this one is complete."""
+        began = self._clock()
+        arrays = {"progress": np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)}
+        groups = {"model": model.variables, "optimizer": optimizer.variables, "best": best}
+        for group, variables in groups.items():
+            arrays |= {f"{group}/{index:04d}": np.asarray(variable) for index, variable in enumerate(variables)}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self._kept.write(buffer.getvalue())
+        self._written = self._clock()
+        self._took = self._written - began
 
 
 def restore(
-    directory: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> tuple[list[np.ndarray], Progress] | None:
-    """Put the state back into the variables.
+    content: bytes, name: str, model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> tuple[list[np.ndarray], Progress]:
+    """Put a state back into the variables.
+
+    Args:
+        content: of a checkpoint.
+        name: where it is, for the errors.
+        model: takes over its variables.
+        optimizer: too.
 
     Returns:
-        the best weights and the progress, or None if there is no checkpoint.
+        the best weights and the progress.
 
     Raises:
-        WorkspaceError: the file does not fit the network.
+        WorkspaceError: it cannot be read, or does not fit the network.
     """
-    path = directory / NAME
-    if not path.exists():
-        return None
     try:
-        return _restore(path, model, optimizer)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise WorkspaceError(f"{path}: cannot be read: {error}; delete it to train from the start") from error
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = {group: _group(arrays, group) for group in ("model", "optimizer", "best")}
+            progress = Progress(**json.loads(arrays["progress"].tobytes()))
+    except DAMAGES as error:
+        raise WorkspaceError(f"{name}: cannot be read: {error}; delete it to train from the start") from error
+    for group, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
+        if [array.shape for array in found[group]] != [tuple(variable.shape) for variable in variables]:
+            raise WorkspaceError(f"{name}: {group} variables of other shapes than the network's; delete it")
+    for group, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
+        for variable, value in zip(variables, found[group], strict=True):
+            variable.assign(value)
+    return found["best"], progress
 
 
-def _restore(
-    path: Path, model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> tuple[list[np.ndarray], Progress]:
-    with np.load(path, allow_pickle=False) as arrays:
-        for group, variables in (("model", model.variables), ("optimizer", optimizer.variables)):
-            stored = [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}/")]
-            if [a.shape for a in stored] != [tuple(v.shape) for v in variables]:
-                raise WorkspaceError(f"{path}: {group} variables of other shapes than the network's; delete the file")
-            for variable, value in zip(variables, stored, strict=True):
-                variable.assign(value)
-        best = [arrays[name] for name in sorted(arrays.files) if name.startswith("best/")]
-        progress = Progress(**json.loads(arrays["progress"].tobytes()))
-    return best, progress
+def _group(arrays: Any, group: str) -> list[np.ndarray]:
+    return [arrays[name] for name in sorted(arrays.files) if name.startswith(f"{group}/")]

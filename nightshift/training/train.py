@@ -13,10 +13,18 @@ from nightshift.data.manifest import Dataset
 from nightshift.errors import WorkspaceError
 from nightshift.files import exclusive_lock, sha256_of, write_atomic, write_json
 from nightshift.provenance import recipe
+from nightshift.settings import settings
 from nightshift.tasks.base import Preset, Task
+from nightshift.training import devices
+from nightshift.training.kept import kept_at
 from nightshift.training.loop import Trained, fit
 from nightshift.training.model import DESCRIPTION, HISTORY, WEIGHTS, TrainedModel
+from nightshift.training.place import place_from_environment
+from nightshift.training.workers import dismiss, from_chief
 from nightshift.workspace import Workspace
+
+TO_DO, DONE = b"to do", b"done"
+"""What the chief tells the other workers."""
 
 
 def train(
@@ -31,7 +39,8 @@ def train(
 ) -> TrainedModel:
     """Train a preset, go on with a training that was interrupted, or find the one that is finished.
 
-    Another process that trains the same recipe, an orphan of a killed run for one, is waited for.
+    Another process that trains the same recipe, an orphan of a killed run for one, is waited for. Of several workers
+    (see nightshift.training.place) the chief alone waits, decides, tells of its progress and writes.
 
     Args:
         task: what is learnt.
@@ -41,28 +50,52 @@ def train(
         workspace: the model is at checkpoints/KEY in it.
         seed: of weights, order and random changes.
         progress: told (share done, words).
+
+    Raises:
+        Preempted: SIGTERM came; the checkpoint is written.
+        WorkerLostError: another worker has ended, or never came.
     """
+    place = place_from_environment()
+    strategy = devices.strategy(place)
     facts = recipe(task, preset_name, preset, seed, dataset.manifest.fingerprint)
     directory = workspace.checkpoints / facts.key
-    with exclusive_lock(directory / "lock", waiting=lambda words: progress(0, words)):
-        try:
-            finished = TrainedModel.open(directory)
-        except WorkspaceError:
-            pass
-        else:
-            progress(1, f"trained before, nothing to train: checkpoints/{facts.key}")
-            return finished
-        trained = fit(
+
+    def work() -> Trained:
+        return fit(
             task,
             preset,
             dataset,
             seed=seed,
-            directory=directory,
-            progress=progress,
-            callbacks=[Scalars(directory / "tensorboard")],
+            kept=kept_at(directory, settings().checkpoints),
+            progress=progress if place.chief else lambda fraction, message: None,
+            callbacks=[Scalars(directory / "tensorboard")] if place.chief else [],
+            strategy=strategy,
+            place=place,
         )
-        _write(directory, trained, {"recipe": asdict(facts), "classes": dataset.manifest.classes})
+
+    if not place.chief:
+        if from_chief(strategy, place, b"") == TO_DO:
+            work()
+        dismiss(strategy, place)
+        return TrainedModel.open(directory)
+    with exclusive_lock(directory / "lock", waiting=lambda words: progress(0, words)):
+        finished = _finished(directory)
+        from_chief(strategy, place, DONE if finished else TO_DO)
+        if finished:
+            dismiss(strategy, place)
+            progress(1, f"trained before, nothing to train: checkpoints/{facts.key}")
+            return finished
+        _write(directory, work(), {"recipe": asdict(facts), "classes": dataset.manifest.classes})
+        dismiss(strategy, place)
     return TrainedModel.open(directory)
+
+
+def _finished(directory: Path) -> TrainedModel | None:
+    """The model, if it is there and whole."""
+    try:
+        return TrainedModel.open(directory)
+    except WorkspaceError:
+        return None
 
 
 def _write(directory: Path, trained: Trained, facts: dict[str, object]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nightshift.errors import ConfigurationError
 from nightshift.models import networks
+from nightshift.models.dropout import draws_of, dropping
 from nightshift.problems.registry import problem_of
 from nightshift.tasks.registry import preset_of, task, tasks
 
@@ -162,7 +163,8 @@ def test_a_tasks_batch_is_augmented_and_moves_every_weight_of_its_networks(prese
     images, targets = problem.training_batch(batch, wanted.augmentation, 0, tf.constant(0, tf.int64))
     assert images.dtype == tf.uint8
     assert images.shape == batch["image"].shape
-    with tf.GradientTape() as tape:
+    draws = draws_of(batch["id"], 0, tf.constant(0, tf.int64))
+    with tf.GradientTape() as tape, dropping(draws):
         losses = problem.loss(targets, model(images, training=True), wanted.label_smoothing)
     assert losses.shape == (4,)
     gradients = tape.gradient(losses, [weight.value for weight in model.trainable_variables])
@@ -196,7 +198,7 @@ def test_two_views_answer_the_mean_of_image_and_mirror_image_and_train_on_the_im
     np.testing.assert_allclose(two(images, training=True), one(images, training=True), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet", "networks", "__init__", "", "../lenet", "os"])
+@pytest.mark.parametrize("name", ["resnet", "networks", "dropout", "__init__", "", "../lenet", "os"])
 def test_an_unknown_network_is_refused_with_the_known_ones(name):
     with pytest.raises(ConfigurationError, match=r"network: found .*compact_cnn, .*lenet, .*seamnet, "):
         networks.build(name, (28, 28, 1), 10, {})

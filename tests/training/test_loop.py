@@ -16,6 +16,7 @@ from nightshift.errors import ConfigurationError, DataError, WorkspaceError
 from nightshift.problems.registry import problem_of
 from nightshift.tasks.base import Preset, Task
 from nightshift.training import checkpoints
+from nightshift.training.kept import NAME, InFolder
 from nightshift.training.loop import Trained, fit
 
 ALL = synthetic.CORNERS.presets["default"]
@@ -25,7 +26,7 @@ PLAIN = synthetic.CORNERS.presets["plain"]
 def train(
     dataset: Dataset, directory: Path, preset: Preset = PLAIN, task: Task = synthetic.CORNERS, **options: Any
 ) -> Trained:
-    return fit(task, preset, dataset, directory=directory, **({"seed": 0} | options))
+    return fit(task, preset, dataset, kept=InFolder(directory), **({"seed": 0} | options))
 
 
 def plain(**settings: Any) -> Preset:
@@ -109,11 +110,25 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(undisturbed, corners
     assert resumed.progress.best_epoch == undisturbed.progress.best_epoch
 
 
+def test_a_training_killed_within_an_epoch_goes_on_from_the_last_checkpoint_in_it(
+    undisturbed, corners, tmp_path, monkeypatch
+):
+    due = iter([*[False] * 20, True, *[False] * 100])
+    monkeypatch.setattr(checkpoints.Checkpoints, "due", property(lambda _: next(due)))
+    with pytest.raises(InterruptedError):
+        train(corners, tmp_path, ALL, callbacks=[Stop(1, 9)])
+    told: list[str] = []
+    resumed = train(corners, tmp_path, ALL, progress=lambda fraction, words: told.append(words))
+    assert told[0] == "going on after step 5 of 16 in epoch 2 of 4"
+    assert same_weights(resumed, undisturbed)
+    assert [row["loss"] for row in resumed.progress.history] == [row["loss"] for row in undisturbed.progress.history]
+
+
 @pytest.mark.parametrize(("epoch", "step"), [(0, 3), (1, None)], ids=["in the first epoch", "before a checkpoint"])
-def test_only_finished_and_written_epochs_count(corners, tmp_path, epoch, step):
+def test_only_what_is_finished_and_written_counts(corners, tmp_path, epoch, step):
     with pytest.raises(InterruptedError):
         train(corners, tmp_path / "disturbed", callbacks=[Stop(epoch, step)])
-    assert (tmp_path / "disturbed" / checkpoints.NAME).exists() == (epoch > 0)
+    assert (tmp_path / "disturbed" / NAME).exists() == (epoch > 0)
     assert same_weights(train(corners, tmp_path / "disturbed"), train(corners, tmp_path / "undisturbed"))
 
 
@@ -132,7 +147,7 @@ def test_it_stops_without_patience_and_goes_back_to_the_best_epoch(corners, tmp_
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             weights.append(self.model.get_weights())
 
-    monkeypatch.setattr("nightshift.training.loop._validate", lambda *_: (next(losses), 0.5))
+    monkeypatch.setattr("nightshift.training.loop._Loop._validate", lambda *_: (next(losses), 0.5))
     trained = train(corners, tmp_path, plain(epochs=9, patience=2), callbacks=[Keep()])
     assert trained.progress.epoch == 4
     assert trained.progress.best_epoch == 2
@@ -142,7 +157,7 @@ def test_it_stops_without_patience_and_goes_back_to_the_best_epoch(corners, tmp_
 
 
 def test_a_training_stopped_by_patience_stays_stopped(corners, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.training.loop._validate", lambda *_: (1.0, 0.5))
+    monkeypatch.setattr("nightshift.training.loop._Loop._validate", lambda *_: (1.0, 0.5))
     first = train(corners, tmp_path, plain(epochs=9, patience=1))
     again = train(corners, tmp_path, plain(epochs=9, patience=1))
     assert first.progress.epoch == again.progress.epoch == 2
@@ -212,15 +227,15 @@ def test_a_loss_that_is_no_number_is_refused_with_its_likely_cause(corners, tmp_
         pytest.raises(ConfigurationError, match=r"the loss is nan in epoch 2; learning_rate 9"),
     ):
         train(corners, tmp_path, preset, callbacks=[Explode()])
-    with np.load(tmp_path / checkpoints.NAME) as arrays:
+    with np.load(tmp_path / NAME) as arrays:
         assert b'"epoch": 1' in arrays["progress"].tobytes()
 
 
 def test_a_validation_loss_that_is_no_number_is_refused_before_it_is_kept(corners, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.training.loop._validate", lambda *_: (float("nan"), 0.25))
+    monkeypatch.setattr("nightshift.training.loop._Loop._validate", lambda *_: (float("nan"), 0.25))
     with pytest.raises(ConfigurationError, match="validation loss is nan in epoch 1; learning_rate"):
         train(corners, tmp_path)
-    assert not (tmp_path / checkpoints.NAME).exists()
+    assert not (tmp_path / NAME).exists()
 
 
 @pytest.mark.parametrize(
@@ -252,7 +267,7 @@ def test_the_checkpoint_before_stays_while_the_next_is_written(corners, tmp_path
     with pytest.raises(OSError, match="no space left"):
         train(corners, tmp_path, plain(epochs=3), callbacks=[Fail()])
     monkeypatch.undo()
-    assert [path.name for path in tmp_path.iterdir()] == [checkpoints.NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
     resumed = train(corners, tmp_path, plain(epochs=3))
     assert same_weights(resumed, train(corners, tmp_path / "undisturbed", plain(epochs=3)))
 

@@ -17,7 +17,7 @@ import synthetic
 from nightshift.data.manifest import Dataset
 from nightshift.errors import WorkspaceError
 from nightshift.tasks.registry import preset_of
-from nightshift.training import checkpoints
+from nightshift.training.kept import NAME
 from nightshift.training.model import DESCRIPTION, HISTORY, WEIGHTS, TrainedModel
 from nightshift.training.train import train
 from nightshift.workspace import Workspace
@@ -44,7 +44,7 @@ def other_process(corners, empty_workspace) -> Iterator[tuple[subprocess.Popen[b
     command = [sys.executable, str(PROGRAM), str(corners.path), str(empty_workspace.root), str(EPOCHS)]
     with subprocess.Popen(command, env=environment) as process:
         until = time.monotonic() + 120
-        while not (found := list(empty_workspace.checkpoints.glob(f"*/{checkpoints.NAME}"))):
+        while not (found := list(empty_workspace.checkpoints.glob(f"*/{NAME}"))):
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from nightshift.data.manifest import Dataset
 from nightshift.tasks.registry import preset_of
 from nightshift.training.devices import strategy
+from nightshift.training.kept import InFolder
 from nightshift.training.loop import fit
 
 PRESETS = {
@@ -25,10 +26,10 @@ def main(path: Path) -> None:
     for name, preset in PRESETS.items():
         found[name] = []
         for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-            on = strategy(devices)
+            on = strategy(devices=devices)
             assert on.num_replicas_in_sync == len(devices)
             with tempfile.TemporaryDirectory() as folder:
-                trained = fit(synthetic.CORNERS, preset, dataset, seed=0, directory=Path(folder), strategy=on)
+                trained = fit(synthetic.CORNERS, preset, dataset, seed=0, kept=InFolder(Path(folder)), strategy=on)
             rows = trained.progress.history
             found[name].append([row["loss"] for row in rows] + [row["validation_loss"] for row in rows])
     print(json.dumps(found))

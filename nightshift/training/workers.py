@@ -1,0 +1,122 @@
+"""Several workers: how they come together, what the chief tells the others, and how one that is lost ends them all."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
+from tensorflow.python.eager import context
+
+from nightshift.errors import NightshiftError
+from nightshift.training.place import Place
+
+JOIN_SECONDS = 300
+"""That the workers may take to come together: a node of a cluster that has to be started first takes minutes."""
+
+COLLECTIVE_SECONDS = 900
+"""That one waits for the others in a step, the first of which reads the data and compiles the network."""
+
+HEALTH_SECONDS = 10
+"""Between two looks at whether the others are there."""
+
+PROBE_SECONDS = 2.0
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+"""What TensorFlow raises in the collectives of the others when a worker has ended."""
+
+
+class WorkerLostError(NightshiftError):
+    """Not all workers are there: all have to be started again, and go on from the last checkpoint."""
+
+
+@cache
+def join(place: Place) -> tf.distribute.Strategy:
+    """Wait for the other workers; one strategy a process.
+
+    Raises:
+        WorkerLostError: they did not all come within JOIN_SECONDS.
+    """
+    # TensorFlow's coordination service, on by default, waits for ever for a worker that never comes, and takes SIGTERM
+    # for itself. Without it the collectives' own health check is in force, which has no public settings.
+    context.context().configure_coordination_service(service_type="")
+    CollectiveAllReduceExtended._check_health_initial_timeout = JOIN_SECONDS
+    CollectiveAllReduceExtended._check_health_interval = HEALTH_SECONDS
+    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_SECONDS)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    except (RuntimeError, *LOST) as error:
+        raise WorkerLostError(
+            f"worker {place.index} of {place.count} has waited {JOIN_SECONDS} s for the others; {_absent(place)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def together(place: Place) -> Iterator[None]:
+    """In the block, the error of a collective in which another worker is missing is a WorkerLostError."""
+    try:
+        yield
+    except LOST as error:
+        if place.count == 1:
+            raise
+        raise WorkerLostError(
+            f"worker {place.index} of {place.count} can go on no longer, another has ended; {_absent(place)}; "
+            "all have to be started again, and go on from the last checkpoint"
+        ) from error
+
+
+def _absent(place: Place) -> str:
+    """Which of the other workers cannot be reached, in words."""
+    others = [(number, worker) for number, worker in enumerate(place.workers) if number != place.index]
+    absent = [f"{number} ({worker})" for number, worker in others if not _answers(worker)]
+    return f"not there: worker {', '.join(absent)}" if absent else "all of them can be reached"
+
+
+def _answers(worker: str) -> bool:
+    host, _, port = worker.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def from_chief(strategy: tf.distribute.Strategy, place: Place, content: bytes) -> bytes:
+    """What the chief gives, at every worker; all have to call it. What the others give does not count."""
+    if place.count == 1:
+        return content
+    with together(place):
+        size = int(_sum(strategy, np.array([len(content)]))[0])
+        words = np.zeros(-(-size // 8), np.int64)
+        if place.chief:
+            words.view(np.uint8)[:size] = np.frombuffer(content, np.uint8)
+        return _sum(strategy, words).tobytes()[:size] if size else b""
+
+
+def dismiss(strategy: tf.distribute.Strategy, place: Place) -> None:
+    """Wait until all workers have come to their end: none misses another from here on. All have to call it."""
+    if place.count == 1:
+        return
+    strategy.extended._check_health_thread_should_stop.set()
+    from_chief(strategy, place, b"")
+    # The first to leave takes with it what it has still to send. Whoever is past here has had all it needs, and whom
+    # this fails has, too: the second round only keeps everyone until the first is over.
+    with contextlib.suppress(WorkerLostError):
+        from_chief(strategy, place, b"")
+
+
+def _sum(strategy: tf.distribute.Strategy, numbers: np.ndarray) -> np.ndarray:
+    """The first device's numbers, int64, at every worker: all others add zeros."""
+    none = np.zeros_like(numbers)
+    shares = strategy.experimental_distribute_values_from_function(
+        lambda device: tf.constant(none if device.replica_id_in_sync_group else numbers)
+    )
+    return np.asarray(strategy.reduce("SUM", shares, axis=None))
