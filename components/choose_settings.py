@@ -27,7 +27,6 @@ def choose_settings(
     """Choose the best of the `trials`, which have ended; returns whether there is anything to train."""
     import json
 
-    from nightshift.data.manifest import Dataset
     from nightshift.report.pages import sweep_page
     from nightshift.steps.context import context
     from nightshift.steps.sweep_choice import choose_settings as step
@@ -42,7 +41,7 @@ def choose_settings(
         preset=preset,
         settings=settings,
         seed=seed,
-        dataset=Dataset.open(where.linked(dataset)),
+        dataset=where.linked_dataset(dataset),
         server=where.server,
     )
     where.link(merged, choice.dataset.path, fingerprint=choice.dataset.fingerprint)

@@ -22,7 +22,6 @@ def evaluate(
     comparison: dsl.Output[dsl.Markdown],
 ) -> bool:
     """Judge the candidate against thresholds and the serving model; returns whether it may be released."""
-    from nightshift.data.manifest import Dataset
     from nightshift.report.pages import comparison_markdown, evaluation_page
     from nightshift.steps.context import context
     from nightshift.steps.evaluate import evaluate as step
@@ -35,7 +34,7 @@ def evaluate(
         task=task,
         model=model_name or task,
         seed=seed,
-        dataset=Dataset.open(where.linked(dataset)),
+        dataset=where.linked_dataset(dataset),
         trained=TrainedModel.open(where.linked(model)),
         server=where.server,
     )

@@ -20,7 +20,6 @@ def export(
     checks: dsl.Output[dsl.HTML],
 ):
     """Write the SavedModel; have a model server answer as the trained network does, and within the task's budgets."""
-    from nightshift.data.manifest import Dataset
     from nightshift.report.pages import export_page
     from nightshift.steps.context import context
     from nightshift.steps.export import export as step
@@ -33,7 +32,7 @@ def export(
             task=task,
             model=model_name or task,
             seed=seed,
-            dataset=Dataset.open(where.linked(dataset)),
+            dataset=where.linked_dataset(dataset),
             trained=TrainedModel.open(where.linked(model)),
             evaluation=where.linked(evaluation),
         )

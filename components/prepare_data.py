@@ -39,7 +39,7 @@ def prepare_data(
         seed=seed,
         server=where.server,
     )
-    where.link(dataset, prepared.dataset.path, fingerprint=prepared.dataset.fingerprint)
+    where.link(dataset, prepared.place, fingerprint=prepared.dataset.fingerprint)
     where.page(samples, dataset_page(where.run.path / "prepare_data"))
     for name, split in prepared.dataset.manifest.splits.items():
         image_counts.log_metric(f"{name}_images", split.count)

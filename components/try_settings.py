@@ -24,7 +24,6 @@ def try_settings(
     trial_metrics: dsl.Output[dsl.Metrics],
 ) -> str:
     """Train a trial of a sweep; returns its name, also if it failed. `gpus` to `node_selector` are as for train."""
-    from nightshift.data.manifest import Dataset
     from nightshift.report.pages import training_page
     from nightshift.steps.context import context
     from nightshift.steps.sweep_trial import try_settings as step
@@ -38,7 +37,7 @@ def try_settings(
         preset=preset,
         settings=settings,
         seed=seed,
-        dataset=Dataset.open(where.linked(dataset)),
+        dataset=where.linked_dataset(dataset),
     )
     where.page(learning_curves, training_page(where.run.path / trial))
     trial_metrics.log_metric("failed", int(trained is None))

@@ -10,12 +10,14 @@ from pathlib import Path
 import click
 
 from nightshift import __version__
+from nightshift.cli_benchmark import benchmark
 from nightshift.cli_conformance import conformance
 from nightshift.cli_detect import detect
 from nightshift.cli_drift import drift
 from nightshift.cli_serving import json_option, releases, rollback, status
 from nightshift.cli_solve import solve
 from nightshift.cli_steps import step
+from nightshift.cli_worker import worker
 from nightshift.errors import ConfigurationError, DataError
 from nightshift.options import (
     Commands,
@@ -130,7 +132,7 @@ def serve(
     run(store.server_config(), port, options, until_stdin_closes=until_stdin_closes)
 
 
-for command in (conformance, detect, drift, solve, releases, rollback, status, step):
+for command in (benchmark, conformance, detect, drift, solve, releases, rollback, status, step, worker):
     main.add_command(command)
 
 if __name__ == "__main__":

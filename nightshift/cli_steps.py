@@ -35,8 +35,10 @@ def step_options(command: F) -> F:
 @click.option("--data", default="", metavar="URI", help="Where the data are; the task's own if not given.")
 @click.option("--model", default="", help="Name of the served model; the task's name if not given.")
 @target_option
+@click.argument("beam_flags", nargs=-1, metavar="[-- BEAM_FLAGS]")
 def prepare_data(
     task: str,
+    beam_flags: tuple[str, ...],
     run_id: str,
     workspace: str,
     preset: str,
@@ -46,7 +48,11 @@ def prepare_data(
     model: str,
     server: str,
 ) -> None:
-    """Read, check and shard the data; say whether there is anything to train."""
+    """Read, check and shard the data; say whether there is anything to train.
+
+    What follows -- goes to Apache Beam, such as --runner=DirectRunner --direct_running_mode=multi_processing
+    --direct_num_workers=8, and large data are prepared by it.
+    """
     from nightshift.steps.prepare_data import prepare_data as do
 
     place = workspace_of(workspace)
@@ -61,6 +67,7 @@ def prepare_data(
         settings=dict(changes),
         seed=seed,
         server=server,
+        beam_flags=beam_flags,
     )
     click.echo(prepared.dataset.path)
 

@@ -6,7 +6,13 @@ a traceback; anything that is not a NightshiftError is a defect of ours and keep
 
 
 class NightshiftError(Exception):
-    """Something outside the program is not as it has to be: an input, a setting, a file, a server."""
+    """Something outside the program is not as it has to be: an input, a setting, a file, a server.
+
+    Attributes:
+        exit_code: of a command that ends by it.
+    """
+
+    exit_code = 1
 
 
 class ConfigurationError(NightshiftError):

@@ -21,14 +21,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class InWords(click.Command):
-    """A mistake that a person can mend ends with its message and exit code 1, not with a traceback."""
+    """A mistake that a person can mend ends with its message and exit code, not with a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except NightshiftError as error:
-            raise click.ClickException(str(error)) from error
+            failure = click.ClickException(str(error))
+            failure.exit_code = error.exit_code  # type: ignore[misc]  # click has it for every instance
+            raise failure from error
         except OSError as error:
             if error.filename is None and error.errno in NOT_FOR_PERSONS:
                 raise

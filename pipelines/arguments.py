@@ -10,6 +10,7 @@ from nightshift.serving.kubernetes.names import Names
 from nightshift.settings import address, namespace
 from nightshift.tasks.registry import preset_of, source_of
 from nightshift.tasks.registry import task as task_of
+from nightshift.training.kubernetes.nodes import check_count
 from pipelines.pods import Count, Cpu, Memory, NodeSelector, Tolerations
 
 IMAGE = r"[\w./:-]+(:[\w.-]+|@sha256:[0-9a-f]{64})"
@@ -31,12 +32,31 @@ def _model(text: str) -> str:
         raise ValueError(str(error).removeprefix(f"model {text!r}: ")) from None
 
 
+def _nodes(count: int) -> int:
+    try:
+        return check_count(count)
+    except ConfigurationError as error:
+        raise ValueError(str(error).removeprefix(f"nodes: found {count!r}, ")) from None
+
+
 Text = Annotated[str, StringConstraints(max_length=LONGEST)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")]
 PresetName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9_]{1,63}\.)?[a-z0-9_]{1,63}$")]
 Image = Annotated[str, StringConstraints(pattern=f"^{IMAGE}$", max_length=LONGEST)]
 Model = Annotated[Text, AfterValidator(_model)]
 Server = Annotated[Text, AfterValidator(_server)]
+
+
+class PerNode(BaseModel):
+    """What each of several nodes gets that train; what is not given is as the train step's Pod has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    gpus: Count | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    tolerations: Tolerations | None = None
+    node_selector: NodeSelector | None = None
 
 
 class Arguments(BaseModel):
@@ -56,6 +76,8 @@ class Arguments(BaseModel):
     train_memory: Memory | None = None
     train_tolerations: Tolerations | None = None
     train_node_selector: NodeSelector | None = None
+    train_nodes: Annotated[int, AfterValidator(_nodes)] | None = None
+    train_per_node: PerNode | None = None
     workspace: Text | None = None
     server: Server | None = None
 
@@ -71,7 +93,15 @@ class Arguments(BaseModel):
         given = self.model_dump(exclude_none=True)
         if "image" in given:
             given.setdefault("train_image", given["image"])
-        return {"task": task, **given}
+        return {"task": task, **(given if given.get("train_nodes", 1) == 1 else _on_nodes(given))}
+
+
+def _on_nodes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of the train step goes to the nodes that train; the step only follows, and needs no GPU for it."""
+    names = {f"train_{name}": name for name in PerNode.model_fields}
+    asked = {name: given[parameter] for parameter, name in names.items() if parameter in given}
+    rest = {name: value for name, value in given.items() if name not in names}
+    return {**rest, "train_per_node": {**asked, **given.get("train_per_node", {})}}
 
 
 def arguments(given: Mapping[str, Any]) -> Arguments:

@@ -5,7 +5,14 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 CONFIG_MAP = "nightshift"
-ENVIRONMENT = ("NIGHTSHIFT_WORKSPACE", "NIGHTSHIFT_STORE", "NIGHTSHIFT_SERVER", "NIGHTSHIFT_UI")
+ENVIRONMENT = (
+    "NIGHTSHIFT_WORKSPACE",
+    "NIGHTSHIFT_STORE",
+    "NIGHTSHIFT_SERVER",
+    "NIGHTSHIFT_DATASETS",
+    "NIGHTSHIFT_CHECKPOINTS",
+    "NIGHTSHIFT_UI",
+)
 WEBHOOK_SECRET, WEBHOOK_KEY = "nightshift-webhook", "url"
 WORKSPACE_CLAIM, WORKSPACE_PATH = "nightshift-workspace", "/workspace"
 SHARED_MEMORY = "2Gi"

@@ -55,6 +55,13 @@ def parameter_options(command: Any) -> Any:
 @parameter_options
 @click.option("--tolerate", "taints", multiple=True, metavar="TAINT", help="Of the train step: KEY[=VALUE][:EFFECT].")
 @click.option("--node", "nodes", multiple=True, type=Setting(), help="A label of the nodes that the train step needs.")
+@click.option(
+    "--train-nodes",
+    type=int,
+    default=None,
+    metavar="N",
+    help="Nodes that train together, each as the options above say; more than 1 needs Kubeflow Trainer.",
+)
 @endpoint_options
 @ui_option
 @click.option("--experiment", default=EXPERIMENT, show_default=True, help="That the runs belong to.")
@@ -80,7 +87,7 @@ def main(
     wait: bool,
     timeout: float,
     as_json: bool,
-    **parameters: str | None,
+    **parameters: Any,
 ) -> None:
     """Start a run of each TASK: train, judge and release its model."""
     given: dict[str, Any] = {"preset": preset, "settings": dict(changes), "seed": seed, **parameters}

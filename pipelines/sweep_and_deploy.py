@@ -149,6 +149,8 @@ def sweep_of(parallel: int, retries: int = 2) -> Any:
                         preset=preset,
                         settings=chosen.outputs["best_settings"],
                         seed=seed,
+                        nodes=1,
+                        per_node={},
                         dataset=chosen.outputs["merged"],
                         **where,
                         **pod,

@@ -27,6 +27,8 @@ def train_and_deploy(
     train_memory: str = "4Gi",
     train_tolerations: list = [],  # noqa: B006
     train_node_selector: dict = {},  # noqa: B006
+    train_nodes: int = 1,
+    train_per_node: dict = {},  # noqa: B006
     workspace: str = "",
     server: str = "",
 ):
@@ -52,6 +54,8 @@ def train_and_deploy(
         train_memory: memory of the train step.
         train_tolerations: taints of nodes that the train step may run on, as in a Pod.
         train_node_selector: labels of nodes that the train step has to run on.
+        train_nodes: that train together; more than 1: a TrainJob trains, and the train step follows it.
+        train_per_node: of a TrainJob's nodes, gpus, cpu, memory, tolerations, node_selector; else as the train step's.
         workspace: folder shared by the steps; empty: the environment's.
         server: where models are served, HOST:PORT or kubernetes:NAMESPACE; empty: the environment's.
     """
@@ -92,6 +96,8 @@ def train_and_deploy(
                     memory=train_memory,
                     tolerations=train_tolerations,
                     node_selector=train_node_selector,
+                    nodes=train_nodes,
+                    per_node=train_per_node,
                     dataset=prepared.outputs["dataset"],
                 )
                 .set_display_name("Train")

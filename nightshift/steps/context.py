@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nightshift.data.manifest import Dataset
 from nightshift.errors import WorkspaceError
 from nightshift.files import write_atomic
 from nightshift.serving.store import Store, open_store
@@ -32,8 +33,8 @@ class Context:
     server: str
     run: Run
 
-    def link(self, artifact: Artifact, target: Path, **facts: str) -> None:
-        """Let an artifact name a folder of the workspace: the large things stay where they are."""
+    def link(self, artifact: Artifact, target: Path | str, **facts: str) -> None:
+        """Let an artifact name a folder of the workspace, or a dataset in a bucket: the large things stay there."""
         write_atomic(Path(artifact.path), json.dumps({"path": str(target), **facts}).encode())
         artifact.metadata.update({"path": str(target), **facts})
 
@@ -43,10 +44,26 @@ class Context:
         Raises:
             WorkspaceError: the artifact does not name one.
         """
+        return Path(self._named(artifact))
+
+    def linked_dataset(self, artifact: Artifact) -> Dataset:
+        """The dataset that an artifact names, in the workspace or in a bucket.
+
+        Raises:
+            WorkspaceError: the artifact does not name one.
+            DataError: it is not there, or not whole.
+        """
+        place = self._named(artifact)
+        return Dataset.open(place, cache=self.workspace.cache)
+
+    def _named(self, artifact: Artifact) -> str:
         try:
-            return Path(json.loads(Path(artifact.path).read_text())["path"])
+            named = json.loads(Path(artifact.path).read_text())["path"]
+            if not isinstance(named, str):
+                raise TypeError(f"found {named!r}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WorkspaceError(f"{artifact.path}: expected an artifact that names a folder: {error}") from error
+        return named
 
     def page(self, artifact: Artifact, text: str) -> None:
         """Write an artifact that the UI shows."""

@@ -1,7 +1,7 @@
 """prepare_data: the dataset, and whether there is anything to train."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,22 +14,24 @@ from nightshift.provenance import recipe
 from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
+from nightshift.settings import settings as environment
 from nightshift.steps.drift import drifts_of, retraining, write_drifts
 from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
-from nightshift.workspace import Run, Workspace
+from nightshift.workspace import Run, Step, Workspace
 
 SAMPLE = 40
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The dataset; whether a training is due, and why or why not; and the seed that it has to have."""
+    """The dataset; whether a training is due, and why; the seed it has to have; where other steps read the data."""
 
     dataset: Dataset
     train: bool
     reason: str
     seed: int
+    place: str
 
 
 def prepare_data(
@@ -44,8 +46,11 @@ def prepare_data(
     settings: Mapping[str, Any],
     seed: int,
     server: str,
+    beam_flags: Sequence[str] = (),
 ) -> Prepared:
     """Prepare the data, or find them prepared, and compare the recipe of a training with that of the serving model.
+
+    With NIGHTSHIFT_DATASETS the dataset is published there, for nodes that do not share the workspace.
 
     Data and sampled live requests are compared with the reference statistics of what serves, too: live requests that
     have drifted are a reason to train, with the next seed, where there would be nothing to do.
@@ -61,6 +66,7 @@ def prepare_data(
         settings: changes to it.
         seed: of the run.
         server: where the models are served, HOST:PORT or kubernetes:NAMESPACE.
+        beam_flags: for Apache Beam, which then prepares data that are large enough.
 
     Raises:
         NightshiftError: a name, a setting or the data cannot be used, the server does not answer, or what it serves
@@ -78,7 +84,10 @@ def prepare_data(
         if version:
             card = read_card(store.version_path(model, version))
             check_task(card, model, task)
-        dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
+        dataset = prepare(
+            chosen, source, workspace, seed=seed, beam_flags=beam_flags, progress=step.progress, say=step.say
+        )
+        place = _place(dataset, step)
         key, other_key = (
             recipe(chosen, preset, changed, one, dataset.fingerprint).key for one in (seed, next_seed(seed))
         )
@@ -103,6 +112,7 @@ def prepare_data(
             "source": source or chosen.source,
             "dataset": dataset.fingerprint,
             "dataset_path": str(dataset.path),
+            "dataset_place": place,
             "reused": dataset.reused,
             "train": due or retrained,
             "reason": reason,
@@ -114,7 +124,16 @@ def prepare_data(
         images, labels = sample(dataset, "train", SAMPLE)
         write_npz(step.path / "sample.npz", {"images": images, "labels": labels})
         step.say("; ".join([reason, *dataset.manifest.remarks()]))
-    return Prepared(dataset, due or retrained, reason, next_seed(seed) if retrained else seed)
+    return Prepared(dataset, due or retrained, reason, next_seed(seed) if retrained else seed, place)
+
+
+def _place(dataset: Dataset, step: Step) -> str:
+    """Where the other steps read the dataset: its folder, or the URI that it is published at."""
+    if not environment().datasets:
+        return dataset.place
+    from nightshift.data.bucket_publish import publish
+
+    return publish(dataset, environment().datasets, step.progress)
 
 
 def next_seed(seed: int) -> int:

@@ -12,14 +12,19 @@ from nightshift.data.manifest import Dataset
 from nightshift.data.sample import sample
 from nightshift.evaluation.architecture import architecture, load_network
 from nightshift.files import write_json, write_npz
+from nightshift.provenance import recipe
 from nightshift.tasks.base import Preset
 from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
+from nightshift.training.kubernetes import Nodes, train_on_nodes
+from nightshift.training.kubernetes.job import Work
 from nightshift.training.model import HISTORY, TrainedModel
+from nightshift.training.preemption import Preemption
 from nightshift.training.train import train as train_recipe
-from nightshift.workspace import Run, Workspace
+from nightshift.workspace import Run, Step, Workspace
 
 AUGMENTED = 5
+ONE = Nodes()
 
 
 def train(
@@ -31,8 +36,11 @@ def train(
     settings: Mapping[str, Any],
     seed: int,
     dataset: Dataset,
+    nodes: Nodes = ONE,
 ) -> TrainedModel:
     """Train, go on with an interrupted training, or find the finished one.
+
+    On several nodes a TrainJob trains, and this process follows it.
 
     Args:
         run: where the record goes.
@@ -42,11 +50,17 @@ def train(
         settings: changes to it.
         seed: of weights, order and random changes.
         dataset: prepared for the task.
+        nodes: that train, and what each of them gets.
     """
     with run.step("train") as step:
         chosen = task_of(task)
         changed = preset_of(chosen, preset, settings)
-        trained = train_recipe(chosen, preset, changed, dataset, workspace, seed=seed, progress=step.progress)
+        if nodes.count == 1:
+            trained = train_recipe(chosen, preset, changed, dataset, workspace, seed=seed, progress=step.progress)
+        else:
+            key = recipe(chosen, preset, changed, seed, dataset.manifest.fingerprint).key
+            work = Work(key, task, preset, settings, seed, dataset.place, workspace.root, run.run_id)
+            trained = _on_nodes(work, nodes, step)
         facts = trained.description
         step.figures = {
             name: facts[name]
@@ -56,6 +70,7 @@ def train(
             "score": chosen.score,
             "precision": changed.precision,
             "jit_compile": changed.jit_compile,
+            "nodes": nodes.count,
         }
         shutil.copy(trained.history, step.path / HISTORY)
         write_npz(step.path / "augmentation.npz", {"images": _augmented(dataset, changed, seed)})
@@ -69,6 +84,12 @@ def train(
         )
         step.say(f"{changed.network}, {facts['parameters']:,} parameters: {came_to}")
     return trained
+
+
+def _on_nodes(work: Work, nodes: Nodes, step: Step) -> TrainedModel:
+    step.figures = {"trainjob": work.name}  # until it is taken away; the report looks
+    with Preemption() as preemption:
+        return train_on_nodes(work, nodes, asked=lambda: preemption.asked, progress=step.progress, say=step.say)
 
 
 def _augmented(dataset: Dataset, preset: Preset, seed: int) -> np.ndarray:

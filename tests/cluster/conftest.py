@@ -6,8 +6,11 @@ variables that tell where images come from.
 
 import os
 import secrets
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import images
 import pytest
@@ -15,11 +18,15 @@ import rig
 from deployer import Deployer, deployer
 from installation import Installation, installed
 from kubectl import Kubectl
+from training import TrainSteps, train_steps
 
 HOW_TO_GET_ONE = (
     "no cluster: set KUBECONFIG to one that runs Pods, such as that of `kind create cluster` or `minikube start`, and "
     "NIGHTSHIFT_TEST_LOAD to what hands it an image, such as 'kind load docker-image' or 'minikube image load'"
 )
+
+TRAINER = "NIGHTSHIFT_TEST_TRAINER"
+"""`installed`, or the command that installs Kubeflow Trainer in the cluster of KUBECONFIG."""
 
 MEASURED = pytest.StashKey[list[str]]()
 COUNT = 24
@@ -28,13 +35,14 @@ COUNT = 24
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[MEASURED] = []
+    config.addinivalue_line("markers", f"trainer: needs Kubeflow Trainer there; {TRAINER} says how it gets there")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without KFP_ENDPOINT, leave out what needs Kubeflow Pipelines."""
-    if os.environ.get("KFP_ENDPOINT"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("kfp")]
+    """Leave out what needs Kubeflow Pipelines where there is no KFP_ENDPOINT, and Kubeflow Trainer the same way."""
+    absent = [] if os.environ.get("KFP_ENDPOINT") else ["kfp"]
+    absent += [] if os.environ.get(TRAINER) or not os.environ.get("KUBECONFIG") else ["trainer"]
+    left_out = [item for item in items if any(map(item.get_closest_marker, absent))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
@@ -93,6 +101,26 @@ def releaser(installation: Installation) -> Iterator[Deployer]:
     """A Pod that releases; it has candidates `times-1`, `times-2`, ... that multiply by that, and a `wrong` one."""
     with deployer(installation) as found:
         found.make({f"times-{factor}": str(factor) for factor in range(1, COUNT + 1)} | {"wrong": "2:3"})
+        yield found
+
+
+@pytest.fixture(scope="session")
+def trainer(cluster: Kubectl) -> None:
+    """Kubeflow Trainer in the cluster."""
+    command = os.environ.get(TRAINER, "")
+    if cluster.attempt("get", "crd", "trainjobs.trainer.kubeflow.org").returncode == 0:
+        return
+    assert command != "installed", f"{TRAINER} says that Kubeflow Trainer is installed, and there are no TrainJobs"
+    if command:
+        subprocess.run(shlex.split(command), check=True, timeout=600)
+    else:
+        rig.install_trainer(Path(cluster.kubeconfig))
+
+
+@pytest.fixture(scope="session")
+def steps(installation: Installation, trainer: None) -> Iterator[TrainSteps]:
+    """The pipeline's train step, as Pods of the tests' own."""
+    with train_steps(installation) as found:
         yield found
 
 

@@ -56,7 +56,19 @@ def prepare_building() -> None:
     os.environ.setdefault("BUILDAH_RUNTIME", "runc")
 
 
+def install_trainer(kubeconfig: Path) -> None:
+    """Kubeflow Trainer and JobSet; its node is small, and their controllers ask for a quarter of it."""
+    _run(CLUSTER, "trainer")
+    asked = ["set", "resources", "--requests=cpu=50m", "deployment/jobset-controller-manager"]
+    _run(kubectl(kubeconfig), "--kubeconfig", kubeconfig, "-n", "jobset-system", *asked)
+    ready = ["rollout", "status", "deployment/jobset-controller-manager", "--timeout=90s"]
+    _run(kubectl(kubeconfig), "--kubeconfig", kubeconfig, "-n", "jobset-system", *ready)
+
+
 def _run(*command: str | Path) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, check=False)
+    environment = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/local/go/bin"}
+    done = subprocess.run(
+        [str(part) for part in command], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     assert not done.returncode, f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}"
     return done.stdout

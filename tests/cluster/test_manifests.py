@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from installation import Installation
 from kubectl import Kubectl
-from overlays import write_overlay
+from overlays import MANIFESTS, write_overlay
 from pods import pod
 
 pytestmark = pytest.mark.cluster
@@ -34,6 +36,26 @@ def test_prod_passes_the_api_server_without_a_warning(installation: Installation
     said = [line for line in done.stderr.splitlines() if "last-applied-configuration" not in line]
     assert (done.returncode, said) == (0, [])
     assert "podtemplate/server created (server dry run)" in done.stdout
+
+
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
+def test_only_the_overlays_for_training_on_several_nodes_need_kubeflow_trainer(cluster: Kubectl, overlay: str):
+    plain, training = (rendered(cluster, name) for name in (overlay, f"{overlay}-training"))
+    assert not [one for one in plain if "trainer" in one["apiVersion"]]
+    added = {(one["kind"], one["metadata"]["name"], one["metadata"].get("namespace")) for one in training}
+    added -= {(one["kind"], one["metadata"]["name"], one["metadata"].get("namespace")) for one in plain}
+    assert added == {
+        ("ClusterTrainingRuntime", "nightshift-tensorflow", None),
+        ("ServiceAccount", "nightshift-worker", "kubeflow"),
+        ("NetworkPolicy", "nightshift-workers", "kubeflow"),
+        ("Role", "nightshift-training", "kubeflow"),
+        ("RoleBinding", "nightshift-training", "kubeflow"),
+    }
+
+
+def rendered(cluster: Kubectl, overlay: str) -> list[Any]:
+    """An overlay's objects."""
+    return list(yaml.safe_load_all(cluster("kustomize", str(MANIFESTS / "overlays" / overlay))))
 
 
 def test_where_models_are_served_pods_that_are_not_restricted_are_refused(installation: Installation):

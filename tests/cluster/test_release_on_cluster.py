@@ -10,9 +10,11 @@ import pytest
 from deployer import Deployer
 from installation import Installation
 
-from nightshift.serving.kubernetes.cluster import Cluster, ClusterError, connect
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import Cluster, connect
+from nightshift.kubernetes.objects import Object
 from nightshift.serving.kubernetes.history import History
-from nightshift.serving.kubernetes.names import Names, Object
+from nightshift.serving.kubernetes.names import Names
 from nightshift.serving.kubernetes.objects import (
     autoscaler,
     config_map,

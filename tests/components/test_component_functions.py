@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from components.export import export
 from components.prepare_data import prepare_data
 from components.report import report
 from components.train import train
-from nightshift.errors import NightshiftError, WorkspaceError
+from nightshift.errors import ConfigurationError, NightshiftError, WorkspaceError
 from nightshift.export.checks import Check, refusal
 from nightshift.serving.embedded import server as embedded
 from nightshift.serving.store import Store
@@ -53,7 +54,7 @@ class Flow:
             training_seed=str(self.folder / "artifacts" / "training_seed"),
         )
 
-    def train(self):
+    def train(self, nodes=1, **per_node):
         train.python_func(
             **self.common,
             preset="default",
@@ -64,6 +65,8 @@ class Flow:
             memory="4Gi",
             tolerations=[],
             node_selector={},
+            nodes=nodes,
+            per_node=per_node,
             dataset=self.artifacts["dataset"],
             model=self.artifact(dsl.Model, "model"),
             learning_curves=self.artifact(dsl.HTML, "curves"),
@@ -239,6 +242,26 @@ def test_an_artifact_that_names_no_folder_is_named(flow, tmp_path, content):
     with pytest.raises(WorkspaceError, match="artifacts/dataset: expected an artifact that names a folder"):
         broken.train()
     assert dataset.metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "per_node", "message"),
+    [
+        (
+            2,
+            {},
+            "nodes: training on several nodes needs a cluster, and this process is not in a Pod",
+        ),
+        (5, {}, "nodes: found 5, expected one of 1, 2, 3, 4, 6, 8, 12, 24"),
+        (2, {"gpu": "1"}, "per_node: found 'gpu', expected only gpus, cpu, memory, tolerations, node_selector"),
+    ],
+)
+def test_several_nodes_are_refused_in_words_on_a_machine_without_a_cluster(flow, tmp_path, nodes, per_node, message):
+    again = Flow(tmp_path, flow.server, flow.data)
+    again.common["workspace"], again.common["run_id"] = flow.common["workspace"], f"run-on-{nodes}"
+    again.artifacts = dict(flow.artifacts)
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        again.train(nodes, **per_node)
 
 
 def test_an_export_that_is_refused_has_its_page_all_the_same(flow, monkeypatch):

@@ -125,6 +125,17 @@ def test_the_train_step_is_placed_by_parameters(documents):
     assert "pipelinechannel--train_node_selector" in json.dumps(placed["nodeSelector"])
 
 
+def test_the_train_step_is_told_of_nodes_and_what_each_gets(specification):
+    (task,) = (
+        dag["dag"]["tasks"]["train"]
+        for dag in specification["components"].values()
+        if "train" in dag.get("dag", {}).get("tasks", {})
+    )
+    given = task["inputs"]["parameters"]
+    assert given["nodes"] == {"componentInputParameter": "pipelinechannel--train_nodes"}
+    assert given["per_node"] == {"componentInputParameter": "pipelinechannel--train_per_node"}
+
+
 def test_only_the_report_sees_the_webhook(documents):
     configured = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert {name for name, pod in configured.items() if "secretAsEnv" in pod} == {"exec-report"}
@@ -146,12 +157,13 @@ def test_parameters_that_are_the_train_steps_alone_say_so(specification):
     parameters = specification["root"]["inputDefinitions"]["parameters"]
     of_train = {name for name, parameter in parameters.items() if "train step" in parameter["description"]}
     assert of_train == {name for name in parameters if name.startswith("train_")}
-    assert len(of_train) == 6
+    assert len(of_train) == 8
 
 
 def test_the_defaults_of_the_train_step_pass_the_checks(specification):
     parameters = specification["root"]["inputDefinitions"]["parameters"]
     defaults = {name: parameters[name]["defaultValue"] for name in parameters if name.startswith("train_")}
+    defaults["train_nodes"] = int(defaults["train_nodes"])  # kfp writes whole numbers as floats
     assert arguments(defaults).model_dump(exclude_none=True) == defaults
 
 

@@ -13,6 +13,8 @@ from kubeflow_api import serving
 
 from nightshift.errors import ConfigurationError
 from nightshift.tasks.registry import tasks
+from nightshift.training.kubernetes import Nodes
+from nightshift.training.kubernetes.job import Work, train_job
 from pipelines import schedule
 from pipelines.reconcile import Difference, carry_out, plan
 from pipelines.recurring import MARK, Place, Recurring, _group, fields_of
@@ -53,6 +55,25 @@ def test_the_example_on_gpu_nodes_passes_the_checks():
     example = read_schedules(FILE.parent.parent / "manifests" / "overlays" / "prod" / "schedules.yaml")
     for each in example.schedules:
         assert each.arguments()["train_gpus"] == "1"
+
+
+def test_the_example_trains_on_spot_nodes_whether_it_is_one_or_several():
+    example = read_schedules(FILE.parent.parent / "manifests" / "overlays" / "prod" / "schedules.yaml")
+    spot = "cloud.google.com/gke-spot"
+    for each in example.schedules:
+        alone = each.arguments()
+        assert alone["train_node_selector"][spot] == "true"
+        assert spot in [one["key"] for one in alone["train_tolerations"]]
+        together = each.parameters.model_copy(update={"train_nodes": 2}).of_task(each.task)
+        assert not {"train_gpus", "train_node_selector", "train_tolerations"} & together.keys()
+        defaults = {"gpus": "0", "cpu": "2", "memory": "4Gi", "tolerations": [], "node_selector": {}}
+        nodes = Nodes.of(together["train_nodes"], defaults, together["train_per_node"])
+        work = Work("key", each.task, "default", {}, 0, "/d", Path("/w"), "run")
+        job = train_job(work, nodes, alone["train_image"], [], {})
+        (override,) = job["spec"]["podTemplateOverrides"]
+        assert override["spec"]["nodeSelector"] == alone["train_node_selector"]
+        assert override["spec"]["tolerations"] == alone["train_tolerations"]
+        assert job["spec"]["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "1"
 
 
 def test_an_entry_says_when_what_and_how(tmp_path):

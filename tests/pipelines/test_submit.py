@@ -80,6 +80,8 @@ NAMES = {"prepare-data": "Prepare data", "train": "Train", "report": "Report"}
         (["digits", "--cpu", "0"], "train_cpu: expected at least 500m, found '0'"),
         (["digits", "--cpu", "4Gi"], "train_cpu: expected an amount of processors"),
         (["digits", "--gpus", "-1"], "train_gpus: expected a whole number"),
+        (["digits", "--train-nodes", "5"], "train_nodes: expected one of 1, 2, 3, 4, 6, 8, 12, 24"),
+        (["digits", "--train-nodes", "two"], "'two' is not a valid integer"),
         (["digits", "--image", "nightshift"], "image: "),
         (["digits", "--model", "../x"], "model: cannot be the name of a Service: expected at most 30 letters"),
         (["digits", "--model", "9x"], "model: cannot be the name of a Service"),
@@ -115,6 +117,33 @@ def test_an_image_is_that_of_all_steps_unless_train_has_its_own():
     assert one["train_image"] == one["image"] == "registry/train:1"
     two = arguments({"image": "registry/train:1", "train_image": "registry/gpu@sha256:" + "0" * 64})
     assert two.of_task("digits")["train_image"].startswith("registry/gpu@")
+
+
+def test_on_several_nodes_the_step_itself_reserves_nothing_of_what_they_get():
+    selector, tolerations = {"spot": "true"}, [{"key": "spot", "operator": "Exists"}]
+    asked = {"train_gpus": 1, "train_cpu": 4, "train_memory": "16Gi"}
+    asked |= {"train_node_selector": selector, "train_tolerations": tolerations}
+    alone = arguments({**asked, "train_nodes": 1}).of_task("digits")
+    assert (alone["train_gpus"], alone["train_node_selector"], alone["train_nodes"]) == ("1", selector, 1)
+    assert "train_per_node" not in alone
+    together = arguments({**asked, "train_nodes": 2, "train_per_node": {"memory": "32Gi"}}).of_task("digits")
+    assert together == {
+        "task": "digits",
+        "train_nodes": 2,
+        "train_per_node": {
+            "gpus": "1",
+            "cpu": "4",
+            "memory": "32Gi",
+            "node_selector": selector,
+            "tolerations": tolerations,
+        },
+    }
+
+
+@pytest.mark.parametrize("per_node", [{"gpu": "1"}, {"gpus": "many"}, {"memory": "4Q"}, {"tolerations": [{}]}, []])
+def test_what_each_node_gets_is_checked(per_node):
+    with pytest.raises(ConfigurationError, match="train_per_node"):
+        arguments({"train_nodes": 2, "train_per_node": per_node})
 
 
 @pytest.mark.parametrize("settings", [{"epochs": None}, {"epochs": [3]}, {"a b": 1}, {str(n): 1 for n in range(101)}])
