@@ -53,11 +53,16 @@ def validation_step(strategy: tf.distribute.Strategy, model: keras.Model, proble
         sums over the batch, float32 [4]: loss, score and number of examples; and, as above, whether to end.
     """
 
-    def replica_step(inputs: tf.Tensor, targets: tf.Tensor, asked: tf.Tensor) -> tf.Tensor:
+    def sums(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         logits = model(inputs, training=False)
         losses = problem.loss(targets, logits, 0.0)
         count = tf.cast(tf.shape(losses)[0], tf.float32)
-        return _sums(losses, problem.score(targets, logits), count, asked)
+        return _sums(losses, problem.score(targets, logits), count)
+
+    def replica_step(inputs: tf.Tensor, targets: tf.Tensor, asked: tf.Tensor) -> tf.Tensor:
+        # The last batches of some are empty, and oneDNN's convolutions give those another shape than they should.
+        found = tf.cond(tf.shape(inputs)[0] > 0, lambda: sums(inputs, targets), lambda: tf.zeros(3))
+        return tf.concat([found, [asked]], axis=0)
 
     @tf.function(reduce_retracing=True)
     def step(batch: tuple[tf.Tensor, ...], asked: tf.Tensor) -> tf.Tensor:
