@@ -1,7 +1,9 @@
 """Runs a pipeline to its end: tells how far it is, stops it when this process is stopped, says in words what failed."""
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -9,11 +11,14 @@ from typing import Any
 
 from nightshift.data.beam.job import Job
 from nightshift.data.beam.staging import Staging
-from nightshift.data.beam.workers import end_workers
+from nightshift.data.beam.workers import end_workers, workers
 from nightshift.errors import DataError
 
 SECONDS = 2.0
 """Between two looks at how far it is."""
+
+PATIENCE = 30.0
+"""Seconds between the end of the worker processes and that of a pipeline, at most."""
 
 
 def run(job: Job, pipeline: Any, uri: str) -> None:
@@ -49,7 +54,11 @@ def _run_elsewhere(pipeline: Any) -> str:
 def _run_here(pipeline: Any) -> str:
     """The state that this machine's runner ended in; its processes are ended when this one is stopped.
 
-    It runs in a thread. In the main one it would take a Ctrl-C for an order to wait for its processes, for ever.
+    It runs in a thread: in the main one it would take a Ctrl-C for an order to wait for its processes, for ever. So it
+    would for one that is killed.
+
+    Raises:
+        RuntimeError: a worker process ended before the pipeline did.
     """
     ended: Future[str] = Future()
 
@@ -61,8 +70,14 @@ def _run_here(pipeline: Any) -> str:
 
     threading.Thread(target=work, name="beam", daemon=True).start()
     try:
+        seen: set[int] = set()
+        missing_since = math.inf
         while not wait([ended], SECONDS).done:  # a signal is looked at in between
-            pass
+            running = workers()
+            seen |= running
+            missing_since = min(missing_since, time.monotonic()) if seen - running else math.inf
+            if time.monotonic() - missing_since > PATIENCE:
+                raise RuntimeError("a worker process ended by itself; it may have taken too much memory")
     except BaseException:
         end_workers()
         raise

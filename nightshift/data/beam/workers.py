@@ -1,4 +1,4 @@
-"""The worker processes of Beam's runner on this machine."""
+"""The worker processes of Beam's runner on this machine, as Linux knows them; elsewhere none are found."""
 
 import contextlib
 import os
@@ -9,12 +9,21 @@ from pathlib import Path
 PROGRAM = b"apache_beam.runners.worker.sdk_worker_main"
 
 
-def end_workers() -> None:
-    """End those that this process started; found on Linux only, elsewhere they end by themselves, or with the shell."""
-    for pid in list(_started_by(os.getpid())):
+def workers() -> set[int]:
+    """Those that this process, or the shell that Beam starts them by, runs now."""
+    found = set()
+    for pid in _started_by(os.getpid()):
         with contextlib.suppress(OSError):  # it has ended since
-            if PROGRAM in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+            if PROGRAM in Path(f"/proc/{pid}/cmdline").read_bytes():  # empty: it has ended
+                found.add(pid)
+    return found
+
+
+def end_workers() -> None:
+    """End them, without which the runner would wait for them."""
+    for pid in workers():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _started_by(pid: int) -> Iterator[int]:
