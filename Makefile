@@ -42,7 +42,11 @@ test: setup ## lint, types and tests
 
 .PHONY: test-cluster
 test-cluster: setup ## on a real Kubernetes: manifests, releases, rollbacks, kills; with KFP_ENDPOINT also runs and schedules
-	$(PY) -m pytest tests/cluster -m "cluster and not soak" --timeout 900
+	$(PY) -m pytest tests/cluster -m "cluster and not soak and not trainer" --timeout 900
+
+.PHONY: test-trainer
+test-trainer: setup ## on a real Kubernetes with Kubeflow Trainer: training on 1, 2 and 3 nodes, kills, preemption (half an hour)
+	$(PY) -m pytest tests/cluster -m "trainer and not soak" --timeout 900
 
 .PHONY: test-soak
 test-soak: setup ## the same in full counts: 20 releases and 5 rollbacks under load, 20 kills
