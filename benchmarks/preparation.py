@@ -1,12 +1,13 @@
 """Data preparation without Apache Beam and with it on so many processes: seconds, processor, memory, the same dataset.
 
     python -m benchmarks.preparation SOURCE TASK --workers 1 --workers 2
-    python -m benchmarks.preparation FOLDER --photographs 4000
+    python -m benchmarks.preparation FOLDER --photographs 240 --copies 48
     python -m benchmarks.preparation FOLDER cats_vs_dogs --workers 1 --workers 2 --runs 3
 
 Each preparation is a process of its own in an empty workspace. Memory is the highest sum of the resident sizes of all
 its processes, looked at ten times a second; the processor's seconds are those of all of them, and of the busiest one.
-`--photographs` writes a folder of JPEGs of 12 megapixels, the bundled photographs enlarged: work for minutes.
+`--photographs` writes a folder of JPEGs of 12 megapixels, the bundled photographs enlarged, and `--copies` gives each
+so many names: work for minutes.
 """
 
 import io
@@ -93,8 +94,8 @@ def _tree(root: int) -> Iterator[int]:
         yield from _tree(int(child))
 
 
-def write_photographs(folder: Path, count: int) -> None:
-    """A folder cats, a folder dogs: crops of the bundled photographs, enlarged, no two alike."""
+def write_photographs(folder: Path, count: int, copies: int) -> None:
+    """A folder cats, a folder dogs: crops of the bundled photographs, enlarged; a file under several names each."""
     from nightshift.data.photographs import BundledPhotographs
 
     examples = BundledPhotographs((300, 400, 3), 0).examples()
@@ -106,6 +107,8 @@ def write_photographs(folder: Path, count: int) -> None:
         path = folder / ("cats", "dogs")[number % 2] / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.getvalue())
+        for copy in range(1, copies):
+            path.with_stem(f"{path.stem}-{copy}").hardlink_to(path)
 
 
 @click.command()
@@ -117,10 +120,13 @@ def write_photographs(folder: Path, count: int) -> None:
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="In turn; medians are shown.")
 @click.option("--plain/--no-plain", default=True, help="Without Beam, too.")
 @click.option("--photographs", type=click.IntRange(1), help="Write so many of them to SOURCE, and end.")
-def main(source: str, task: str, workers: tuple[int, ...], runs: int, plain: bool, photographs: int | None) -> None:
+@click.option("--copies", default=1, show_default=True, type=click.IntRange(1), help="Names of each of them.")
+def main(
+    source: str, task: str, workers: tuple[int, ...], runs: int, plain: bool, photographs: int | None, copies: int
+) -> None:
     """Print a line of JSON for each way, and the ratio of the seconds of the first number of workers to the others'."""
     if photographs:
-        write_photographs(Path(source), photographs)
+        write_photographs(Path(source), photographs, copies)
         return
     cases: dict[str, list[str]] = {"plain": []} if plain else {}
     for count in workers:

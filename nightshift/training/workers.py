@@ -16,9 +16,6 @@ from nightshift.training.place import Place
 JOIN_SECONDS = 300
 """That the workers may take to come together: a node of a cluster that has to be started first takes minutes."""
 
-COLLECTIVE_SECONDS = 900
-"""That one waits for the others in a step, the first of which reads the data and compiles the network."""
-
 HEALTH_SECONDS = 10
 """Between two looks at whether the others are there."""
 
@@ -46,13 +43,13 @@ def join(place: Place) -> tf.distribute.Strategy:
         WorkerLostError: they did not all come within JOIN_SECONDS.
     """
     # TensorFlow's coordination service, on by default, waits for ever for a worker that never comes, and takes SIGTERM
-    # for itself. Without it the collectives' own health check is in force, which has no public settings.
+    # for itself. Without it the collectives' own health check is in force, which has no public settings. A timeout in the
+    # communication options would be none: every collective would leave a thread asleep for that long.
     context.context().configure_coordination_service(service_type="")
     CollectiveAllReduceExtended._check_health_initial_timeout = JOIN_SECONDS
     CollectiveAllReduceExtended._check_health_interval = HEALTH_SECONDS
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=COLLECTIVE_SECONDS)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, *LOST) as error:
         raise WorkerLostError(
             f"worker {place.index} of {place.count} has waited {JOIN_SECONDS} s for the others; {_absent(place)}"
