@@ -52,6 +52,10 @@ test-trainer: setup ## on a real Kubernetes with Kubeflow Trainer: training on 1
 test-soak: setup ## the same in full counts: 20 releases and 5 rollbacks under load, 20 kills
 	$(PY) -m pytest tests/cluster -m soak --timeout 3600
 
+.PHONY: test-workers
+test-workers: setup ## on this machine: the losses of 1, 2 and 3 workers on the same batches (a quarter of an hour)
+	$(PY) -m pytest tests/training -s -m "soak and not cluster" --timeout 3600
+
 .PHONY: test-releases
 test-releases: setup ## on this machine in full counts: 50 kills on disk and in a bucket, 20 releases and 5 rollbacks under load
 	$(PY) -m pytest tests/serving -m "soak and not cluster" --timeout 3600

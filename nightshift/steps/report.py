@@ -6,6 +6,7 @@ from nightshift.errors import NightshiftError
 from nightshift.files import write_atomic
 from nightshift.report.pages import run_page
 from nightshift.report.webhook import post
+from nightshift.training.kubernetes import take_away
 from nightshift.workspace import Run
 
 
@@ -19,6 +20,7 @@ def report(run: Run, *, failed: bool = False) -> Path:
     with run.step("report") as step:
         step.figures = {"run_failed": failed}
         step.write()
+        left = _take_away(run)
         page = run.path / "report.html"
         write_atomic(page, run_page(run).encode())
         step.figures |= {"page": str(page)}
@@ -26,5 +28,16 @@ def report(run: Run, *, failed: bool = False) -> Path:
             told = post(run)
         except NightshiftError as error:
             told = f"no message was sent: {error}"
-        step.say("; ".join(part for part in (f"report: {page}", told) if part))
+        step.say("; ".join(part for part in (f"report: {page}", told, left) if part))
     return page
+
+
+def _take_away(run: Run) -> str:
+    """The TrainJob that a train step names which was killed before it could take it away; in words."""
+    name = run.statuses().get("train", {}).get("figures", {}).get("trainjob")
+    if not name:
+        return ""
+    try:
+        return f"TrainJob {name}: {take_away(name)}"
+    except NightshiftError as error:
+        return f"TrainJob {name} could not be taken away: {error}"

@@ -43,8 +43,8 @@ def join(place: Place) -> tf.distribute.Strategy:
         WorkerLostError: they did not all come within JOIN_SECONDS.
     """
     # TensorFlow's coordination service, on by default, waits for ever for a worker that never comes, and takes SIGTERM
-    # for itself. Without it the collectives' own health check is in force, which has no public settings. A timeout in
-    # the communication options would be none: every collective would leave a thread asleep for that long.
+    # for itself. Without it the collectives' own health check is in force, which has no public settings. No timeout in
+    # the communication options: with one, every single collective leaves a thread asleep for that long.
     context.context().configure_coordination_service(service_type="")
     CollectiveAllReduceExtended._check_health_initial_timeout = JOIN_SECONDS
     CollectiveAllReduceExtended._check_health_interval = HEALTH_SECONDS

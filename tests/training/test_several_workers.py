@@ -115,6 +115,7 @@ SLOWER = {"digits": "learning_rate=4e-4", "puzzle": "learning_rate=3e-4"}
 # A training amplifies whatever differs: at these presets' learning rates, weights that differ by 1e-7 at first give a
 # fiftieth loss that differs by 3e-3, on one worker as on several. So the rates are the presets' own where rounding
 # cannot be seen, and a tenth of them in single precision.
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("precision", ["double", "single"])
 def test_any_number_of_workers_has_the_same_losses(prepared, precision):
