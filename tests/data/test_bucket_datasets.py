@@ -1,5 +1,6 @@
 """Datasets in a bucket of the storage emulator: published, read by workers, and what may go wrong on the way."""
 
+import gc
 import os
 import random
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -59,6 +61,15 @@ def bucket():
         yield client.create_bucket("data")
         client.close()
     reader.join()
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What is left to the garbage collector is collected in this module, where its warnings are expected."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
