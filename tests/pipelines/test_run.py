@@ -26,7 +26,7 @@ def arguments(workspace):
 
 @pytest.fixture(scope="module")
 def first(arguments):
-    return run(*arguments, "--set", "epochs=4")
+    return run(*arguments, "--set", "epochs=8")
 
 
 def figures(result):
@@ -65,7 +65,7 @@ def test_what_the_steps_link_and_show_is_in_the_artifacts(first, workspace):
 
 def test_the_same_run_again_finds_nothing_to_do(first, arguments, workspace):
     version = figures(first)["version"]
-    again = figures(run(*arguments, "--set", "epochs=4"))
+    again = figures(run(*arguments, "--set", "epochs=8"))
     assert "nothing to do" in again["reason"]
     assert not again["trained"]
     assert again["version"] == version
