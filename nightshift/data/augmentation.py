@@ -42,10 +42,19 @@ def augment(
 
 
 def _moved(images: tf.Tensor, augmentation: Augmentation, draw: Callable[[str], tf.Tensor]) -> tf.Tensor:
-    """Turned, scaled and shifted, uint8 [B, H, W, C]."""
-    angle = draw("rotation") * math.radians(augmentation.rotation)
-    scale = 1 / (1 + draw("zoom") * augmentation.zoom)
-    shift_x, shift_y = draw("shift x") * augmentation.shift, draw("shift y") * augmentation.shift
+    """Turned, scaled and shifted, uint8 [B, H, W, C].
+
+    The amounts are of double precision. The last bit of a cosine or a reciprocal depends on where in its batch it is
+    computed, by a vector instruction or among the rest; in single precision it showed in pixels that lie between two
+    levels, and workers that share a batch trained on other pictures than one.
+    """
+
+    def amount(purpose: str, most: float) -> tf.Tensor:
+        return tf.cast(draw(purpose), tf.float64) * most
+
+    angle = amount("rotation", math.radians(augmentation.rotation))
+    scale = 1 / (1 + amount("zoom", augmentation.zoom))
+    shift_x, shift_y = amount("shift x", augmentation.shift), amount("shift y", augmentation.shift)
     return tf.cast(tf.round(_affine(tf.cast(images, tf.float32), angle, scale, shift_x, shift_y)), tf.uint8)
 
 
@@ -74,7 +83,10 @@ def _erased(images: tf.Tensor, share: float, draw: Callable[[str], tf.Tensor]) -
 
 
 def _affine(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, shift_x: tf.Tensor, shift_y: tf.Tensor) -> tf.Tensor:
-    """Sample each image, float32 [B, H, W, C], along axes turned, scaled and moved about its centre, bilinearly."""
+    """Sample each image, float32 [B, H, W, C], along axes turned, scaled and moved about its centre, bilinearly.
+
+    How far each is turned (radians), scaled and moved (shares of a side) is float64 [B].
+    """
     height, width = images.shape[1], images.shape[2]
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
     cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
@@ -84,7 +96,7 @@ def _affine(images: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, shift_x: tf.T
     transforms = tf.stack([cosine, -sine, offset_x, sine, cosine, offset_y, zero, zero], axis=1)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=transforms,
+        transforms=tf.cast(transforms, tf.float32),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
