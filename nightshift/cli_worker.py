@@ -74,7 +74,7 @@ def _train(task: str, preset: str, changes: dict[str, Any], seed: int, dataset: 
     from nightshift.data.manifest import Dataset
     from nightshift.tasks.registry import preset_of
     from nightshift.tasks.registry import task as task_of
-    from nightshift.training.kubernetes.lines import progress_line
+    from nightshift.training.lines import progress_line
     from nightshift.training.train import train
 
     chosen, place = task_of(task), workspace_of(workspace)

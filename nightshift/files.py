@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -154,7 +155,7 @@ def exclusive_lock(path: Path, waiting: Callable[[str], None] | None = None, tim
         # which would try again to write what it could not as it is closed.
         with contextlib.suppress(OSError):
             os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), f"process {os.getpid()}".encode())
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
         try:
             yield
         finally:
@@ -169,8 +170,12 @@ def sha256_of(path: Path) -> str:
 
 
 def remove_stale_partials(directory: Path, older_than: float = 86_400) -> None:
-    """Delete staging directories that a killed process left here more than `older_than` seconds ago."""
+    """Delete staging directories here in which nothing was written for `older_than` seconds: their process is gone.
+
+    A directory's own time is not that of the files in it: work of days would look old while it goes on.
+    """
     for partial in directory.glob(".*.partial"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - partial.stat().st_mtime > older_than:
+        with contextlib.suppress(FileNotFoundError):  # something in it has gone since: it is in use
+            written = max(path.lstat().st_mtime for path in (partial, *partial.rglob("*")))
+            if time.time() - written > older_than:
                 shutil.rmtree(partial, ignore_errors=True)

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from nightshift.errors import ConfigurationError
+from nightshift.kubernetes.placing import Count, Cpu, Memory, NodeSelector, Tolerations
 from nightshift.serving.kubernetes.names import Names
 from nightshift.settings import address, namespace
 from nightshift.tasks.registry import preset_of, source_of
 from nightshift.tasks.registry import task as task_of
-from nightshift.training.kubernetes.nodes import check_count
-from pipelines.pods import Count, Cpu, Memory, NodeSelector, Tolerations
+from nightshift.training.kubernetes.nodes import PerNode, check_count
 
 IMAGE = r"[\w./:-]+(:[\w.-]+|@sha256:[0-9a-f]{64})"
 LONGEST = 2_000
@@ -47,18 +47,6 @@ Model = Annotated[Text, AfterValidator(_model)]
 Server = Annotated[Text, AfterValidator(_server)]
 
 
-class PerNode(BaseModel):
-    """What each of several nodes gets that train; what is not given is as the train step's Pod has it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    gpus: Count | None = None
-    cpu: Cpu | None = None
-    memory: Memory | None = None
-    tolerations: Tolerations | None = None
-    node_selector: NodeSelector | None = None
-
-
 class Arguments(BaseModel):
     """Parameters of the pipeline but for the task: what is not given keeps the default of the version that runs."""
 
@@ -78,6 +66,7 @@ class Arguments(BaseModel):
     train_node_selector: NodeSelector | None = None
     train_nodes: Annotated[int, AfterValidator(_nodes)] | None = None
     train_per_node: PerNode | None = None
+    beam_flags: Annotated[list[Annotated[Text, StringConstraints(min_length=1)]], Field(max_length=MANY)] | None = None
     workspace: Text | None = None
     server: Server | None = None
 

@@ -1,6 +1,7 @@
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -187,11 +188,11 @@ def holder(tmp_path):
 def test_a_lock_keeps_other_processes_out_and_says_who_holds_it(tmp_path, holder):
     told = []
     with (
-        pytest.raises(TimeoutError, match=f"still locked by process {holder.pid}"),
+        pytest.raises(TimeoutError, match=f"still locked by process {holder.pid} on {socket.gethostname()}"),
         exclusive_lock(tmp_path / "lock", told.append, timeout=0.3),
     ):
         pytest.fail("got a lock that another process holds")
-    assert told == [f"waiting for process {holder.pid}, which is writing {tmp_path.name}"]
+    assert told == [f"waiting for process {holder.pid} on {socket.gethostname()}, which is writing {tmp_path.name}"]
 
 
 def test_a_killed_holder_lets_go(tmp_path, holder):
@@ -238,6 +239,20 @@ def test_only_old_leftovers_are_removed(tmp_path):
         os.utime(tmp_path / name, (yesterday, yesterday))
     remove_stale_partials(tmp_path)
     assert names(tmp_path) == [".b.2.partial", "kept"]
+
+
+def test_what_is_still_written_stays_however_old_its_directory_is(tmp_path):
+    working, left = tmp_path / ".working.1.partial", tmp_path / ".left.2.partial"
+    yesterday = time.time() - 90_000
+    for partial in (working, left):
+        (partial / "spool").mkdir(parents=True)
+        (partial / "spool" / "pixels").write_bytes(b"pixels")
+        for path in (partial / "spool" / "pixels", partial / "spool", partial):
+            os.utime(path, (yesterday, yesterday))
+    with open(working / "spool" / "pixels", "ab") as file:
+        file.write(b"more")
+    remove_stale_partials(tmp_path)
+    assert names(tmp_path) == [".working.1.partial"]
 
 
 def test_sha256_is_that_of_the_content(tmp_path):

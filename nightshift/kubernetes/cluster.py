@@ -23,7 +23,7 @@ GROUPS = {
     "poddisruptionbudgets": "apis/policy/v1",
     "trainjobs": "apis/trainer.kubeflow.org/v1alpha1",
 }
-FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 400, 403, 404, 409, 410
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 PATIENCE_SECONDS = 20.0
 """For an API server that is away or busy: it restarts now and then."""
@@ -96,10 +96,21 @@ class Cluster:
         """
         return self._ask("PUT", kind, name, query=[("fieldManager", MANAGER)], body=body)
 
-    def delete(self, kind: str, name: str) -> None:
-        """Delete an object and, in the background, what it owns; one that is gone is deleted."""
+    def delete(self, kind: str, name: str, version: str = "") -> None:
+        """Delete an object and, in the background, what it owns; one that is gone is deleted.
+
+        Args:
+            kind: of it.
+            name: of it.
+            version: its metadata.resourceVersion: only in that state; empty: whatever there is of that name.
+
+        Raises:
+            ClusterError: CONFLICT: the object is in another state.
+        """
+        how: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        how |= {"preconditions": {"resourceVersion": version}} if version else {}
         try:
-            self._ask("DELETE", kind, name, query=[("propagationPolicy", "Background")])
+            self._ask("DELETE", kind, name, body=how)
         except ClusterError as error:
             if error.status != NOT_FOUND:
                 raise

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,10 +17,11 @@ from nightshift.provenance import recipe
 from nightshift.settings import settings
 from nightshift.tasks.base import Preset, Task
 from nightshift.training import devices
+from nightshift.training.epochs import Trained
 from nightshift.training.kept import kept_at
-from nightshift.training.loop import Trained, fit
+from nightshift.training.loop import fit
 from nightshift.training.model import DESCRIPTION, HISTORY, WEIGHTS, TrainedModel
-from nightshift.training.place import place_from_environment
+from nightshift.training.place import Place, place_from_environment
 from nightshift.training.workers import dismiss, from_chief
 from nightshift.workspace import Workspace
 
@@ -36,7 +38,7 @@ def train(
     *,
     seed: int,
     progress: Callable[[float, str], None] = lambda fraction, message: None,
-) -> TrainedModel:
+) -> TrainedModel | None:
     """Train a preset, go on with a training that was interrupted, or find the one that is finished.
 
     Another process that trains the same recipe, an orphan of a killed run for one, is waited for. Of several workers
@@ -51,6 +53,9 @@ def train(
         seed: of weights, order and random changes.
         progress: told (share done, words).
 
+    Returns:
+        the model; None at a worker that is not the chief, which may not see yet what another node has written.
+
     Raises:
         Preempted: SIGTERM came; the checkpoint is written.
         WorkerLostError: another worker has ended, or never came.
@@ -60,34 +65,38 @@ def train(
     facts = recipe(task, preset_name, preset, seed, dataset.manifest.fingerprint)
     directory = workspace.checkpoints / facts.key
 
-    def work() -> Trained:
-        return fit(
-            task,
-            preset,
-            dataset,
-            seed=seed,
-            kept=kept_at(directory, settings().checkpoints),
-            progress=progress if place.chief else lambda fraction, message: None,
-            callbacks=[Scalars(directory / "tensorboard")] if place.chief else [],
-            strategy=strategy,
-            place=place,
-        )
+    def work(**more: Any) -> Trained:
+        kept = kept_at(directory, settings().checkpoints)
+        return fit(task, preset, dataset, seed=seed, kept=kept, strategy=strategy, place=place, **more)
 
-    if not place.chief:
-        if from_chief(strategy, place, b"") == TO_DO:
-            work()
-        dismiss(strategy, place)
-        return TrainedModel.open(directory)
+    if place.chief:
+        known = {"recipe": asdict(facts), "classes": dataset.manifest.classes, "workers": place.count}
+        return _lead(work, known, directory, strategy, place, progress)
+    if from_chief(strategy, place, b"") == TO_DO:
+        work()
+    dismiss(strategy, place)
+    return None
+
+
+def _lead(
+    work: Callable[..., Trained],
+    facts: dict[str, object],
+    directory: Path,
+    strategy: tf.distribute.Strategy,
+    place: Place,
+    progress: Callable[[float, str], None],
+) -> TrainedModel:
+    """The chief's part: wait for whoever writes there, decide, and write what the work comes to."""
     with exclusive_lock(directory / "lock", waiting=lambda words: progress(0, words)):
         finished = _finished(directory)
         from_chief(strategy, place, DONE if finished else TO_DO)
-        if finished:
-            dismiss(strategy, place)
-            progress(1, f"trained before, nothing to train: checkpoints/{facts.key}")
-            return finished
-        _write(directory, work(), {"recipe": asdict(facts), "classes": dataset.manifest.classes})
+        if finished is None:
+            trained = work(progress=progress, callbacks=[Scalars(directory / "tensorboard")])
+            _write(directory, trained, facts)
         dismiss(strategy, place)
-    return TrainedModel.open(directory)
+    if finished:
+        progress(1, f"trained before, nothing to train: checkpoints/{directory.name}")
+    return finished or TrainedModel.open(directory)
 
 
 def _finished(directory: Path) -> TrainedModel | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from functools import cache
 
@@ -13,13 +14,18 @@ from tensorflow.python.eager import context
 from nightshift.errors import NightshiftError
 from nightshift.training.place import Place
 
-JOIN_SECONDS = 300
-"""That the workers may take to come together: a node of a cluster that has to be started first takes minutes."""
+JOIN_SECONDS = 2100
+"""That the workers may take to come together. On Kubernetes the train step gives up before that, after 30 minutes in
+which no node took one of them: if the workers did, all would begin again, and the waiting with them."""
 
 HEALTH_SECONDS = 10
 """Between two looks at whether the others are there."""
 
 PROBE_SECONDS = 2.0
+FRAMES = ("Graph execution error", "Detected at node", 'File "', "[[")
+"""What lines of an error of TensorFlow's begin with that say where in the program it was."""
+
+LONGEST_WORDS = 300
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -48,33 +54,49 @@ def join(place: Place) -> tf.distribute.Strategy:
     context.context().configure_coordination_service(service_type="")
     CollectiveAllReduceExtended._check_health_initial_timeout = JOIN_SECONDS
     CollectiveAllReduceExtended._check_health_interval = HEALTH_SECONDS
+    began = time.monotonic()
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, *LOST) as error:
         raise WorkerLostError(
-            f"worker {place.index} of {place.count} has waited {JOIN_SECONDS} s for the others; {_absent(place)}"
+            f"worker {place.index} of {place.count} has not come together with the others in "
+            f"{time.monotonic() - began:.0f} s; {_whereabouts(_absent(place))}; {_said(error)}"
         ) from error
 
 
 @contextlib.contextmanager
 def together(place: Place) -> Iterator[None]:
-    """In the block, the error of a collective in which another worker is missing is a WorkerLostError."""
+    """In the block, the error of a collective in which another worker is missing is a WorkerLostError.
+
+    TensorFlow has no error for that alone: an accelerator's own comes as one, too, and its words with it.
+    """
     try:
         yield
     except LOST as error:
         if place.count == 1:
             raise
+        absent = _absent(place)
         raise WorkerLostError(
-            f"worker {place.index} of {place.count} can go on no longer, another has ended; {_absent(place)}; "
-            "all have to be started again, and go on from the last checkpoint"
+            f"worker {place.index} of {place.count} can go on no longer{', another has ended' if absent else ''}; "
+            f"{_whereabouts(absent)}; {_said(error)}; all have to be started again, and go on from the last checkpoint"
         ) from error
 
 
-def _absent(place: Place) -> str:
-    """Which of the other workers cannot be reached, in words."""
+def _said(error: BaseException) -> str:
+    """TensorFlow's own words, in one line, without the source lines and nodes that it names."""
+    lines = (line.strip() for line in str(error).splitlines())
+    words = " ".join(line for line in lines if line and not line.startswith(FRAMES))
+    return f"TensorFlow says: {words[:LONGEST_WORDS]}"
+
+
+def _absent(place: Place) -> list[str]:
+    """Which of the other workers cannot be reached."""
     others = [(number, worker) for number, worker in enumerate(place.workers) if number != place.index]
-    absent = [f"{number} ({worker})" for number, worker in others if not _answers(worker)]
-    return f"not there: worker {', '.join(absent)}" if absent else "all of them can be reached"
+    return [f"{number} ({worker})" for number, worker in others if not _answers(worker)]
+
+
+def _whereabouts(absent: list[str]) -> str:
+    return f"not there: worker {', '.join(absent)}" if absent else "all others can be reached"
 
 
 def _answers(worker: str) -> bool:

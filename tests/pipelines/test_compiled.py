@@ -8,10 +8,10 @@ from click.testing import CliRunner
 from kfp import components
 
 from components.image import IMAGE
+from nightshift.kubernetes.placing import LEAST_CPU
 from nightshift.tasks.registry import tasks
 from pipelines.arguments import Arguments, arguments
 from pipelines.compile import FOLDER, PIPELINES, main, package
-from pipelines.pods import LEAST_CPU
 
 STEPS = {"prepare-data", "train", "evaluate", "export", "deploy", "report"}
 
@@ -134,6 +134,17 @@ def test_the_train_step_is_told_of_nodes_and_what_each_gets(specification):
     given = task["inputs"]["parameters"]
     assert given["nodes"] == {"componentInputParameter": "pipelinechannel--train_nodes"}
     assert given["per_node"] == {"componentInputParameter": "pipelinechannel--train_per_node"}
+
+
+def test_flags_of_beam_reach_the_preparation_and_it_has_a_day_for_large_data(specification, documents):
+    (task,) = (
+        dag["dag"]["tasks"]["prepare-data"]
+        for dag in specification["components"].values()
+        if "prepare-data" in dag.get("dag", {}).get("tasks", {})
+    )
+    assert task["inputs"]["parameters"]["beam_flags"] == {"componentInputParameter": "pipelinechannel--beam_flags"}
+    configured = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-prepare-data"]
+    assert configured["activeDeadlineSeconds"] == str(24 * 3600)
 
 
 def test_only_the_report_sees_the_webhook(documents):

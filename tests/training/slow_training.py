@@ -10,7 +10,7 @@ import synthetic
 from nightshift.data.manifest import Dataset
 from nightshift.errors import NightshiftError
 from nightshift.tasks.registry import preset_of
-from nightshift.training import checkpoints, loop, workers
+from nightshift.training import checkpoints, epochs, workers
 from nightshift.training.train import train
 from nightshift.workspace import Workspace
 
@@ -28,7 +28,7 @@ def main() -> None:
     chosen = parser.parse_args()
     checkpoints.INTERVAL_SECONDS, workers.JOIN_SECONDS = chosen.interval, chosen.join_seconds
     if chosen.rest_a_step:
-        loop.TELL_SECONDS = 0.0
+        epochs.TELL_SECONDS = 0.0
 
     def rest(_: float, words: str) -> None:
         print(words, flush=True)

@@ -16,8 +16,9 @@ from nightshift.errors import ConfigurationError, DataError, WorkspaceError
 from nightshift.problems.registry import problem_of
 from nightshift.tasks.base import Preset, Task
 from nightshift.training import checkpoints
+from nightshift.training.epochs import Trained
 from nightshift.training.kept import NAME, InFolder
-from nightshift.training.loop import Trained, fit
+from nightshift.training.loop import fit
 
 ALL = synthetic.CORNERS.presets["default"]
 PLAIN = synthetic.CORNERS.presets["plain"]
@@ -147,7 +148,7 @@ def test_it_stops_without_patience_and_goes_back_to_the_best_epoch(corners, tmp_
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             weights.append(self.model.get_weights())
 
-    monkeypatch.setattr("nightshift.training.loop._Loop._validate", lambda *_: (next(losses), 0.5))
+    monkeypatch.setattr("nightshift.training.epochs.Epochs._validate", lambda *_: (next(losses), 0.5))
     trained = train(corners, tmp_path, plain(epochs=9, patience=2), callbacks=[Keep()])
     assert trained.progress.epoch == 4
     assert trained.progress.best_epoch == 2
@@ -157,7 +158,7 @@ def test_it_stops_without_patience_and_goes_back_to_the_best_epoch(corners, tmp_
 
 
 def test_a_training_stopped_by_patience_stays_stopped(corners, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.training.loop._Loop._validate", lambda *_: (1.0, 0.5))
+    monkeypatch.setattr("nightshift.training.epochs.Epochs._validate", lambda *_: (1.0, 0.5))
     first = train(corners, tmp_path, plain(epochs=9, patience=1))
     again = train(corners, tmp_path, plain(epochs=9, patience=1))
     assert first.progress.epoch == again.progress.epoch == 2
@@ -232,7 +233,7 @@ def test_a_loss_that_is_no_number_is_refused_with_its_likely_cause(corners, tmp_
 
 
 def test_a_validation_loss_that_is_no_number_is_refused_before_it_is_kept(corners, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.training.loop._Loop._validate", lambda *_: (float("nan"), 0.25))
+    monkeypatch.setattr("nightshift.training.epochs.Epochs._validate", lambda *_: (float("nan"), 0.25))
     with pytest.raises(ConfigurationError, match="validation loss is nan in epoch 1; learning_rate"):
         train(corners, tmp_path)
     assert not (tmp_path / NAME).exists()

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,8 @@ from nightshift.errors import WorkspaceError
 from nightshift.tasks.registry import preset_of
 from nightshift.training.kept import NAME
 from nightshift.training.model import DESCRIPTION, HISTORY, WEIGHTS, TrainedModel
-from nightshift.training.train import train
+from nightshift.training.place import Place
+from nightshift.training.train import DONE, train
 from nightshift.workspace import Workspace
 
 EPOCHS = 3
@@ -63,6 +65,7 @@ def test_a_finished_training_says_all_about_itself(undisturbed, corners):
     assert facts["recipe"]["settings"]["epochs"] == EPOCHS
     assert facts["classes"] == list(synthetic.CORNERS.classes)
     assert facts["epochs"] == EPOCHS
+    assert facts["workers"] == 1
     assert facts["stopped"] == "every epoch done"
     with open(undisturbed.history) as file:
         rows = list(csv.DictReader(file))
@@ -77,6 +80,17 @@ def test_the_same_recipe_is_not_trained_twice(undisturbed, corners):
     again = run(corners, Workspace(undisturbed.path.parent.parent), told)
     assert told == [f"trained before, nothing to train: checkpoints/{undisturbed.path.name}"]
     assert again.description == undisturbed.description
+
+
+def test_a_worker_that_is_not_the_chief_looks_for_no_model(corners, empty_workspace, monkeypatch):
+    """A volume that nodes share may not show yet what the chief has written."""
+    place = Place(1, 2, ("127.0.0.1:1", "127.0.0.1:2"))
+    module = "nightshift.training.train"
+    monkeypatch.setattr(f"{module}.place_from_environment", lambda: place)
+    monkeypatch.setattr(f"{module}.devices.strategy", lambda place: None)
+    monkeypatch.setattr(f"{module}.from_chief", lambda strategy, place, content: DONE)
+    monkeypatch.setattr(f"{module}.dismiss", lambda strategy, place: None)
+    assert run(corners, empty_workspace) is None
 
 
 def test_another_recipe_is_trained_elsewhere(undisturbed, corners):
@@ -109,7 +123,7 @@ def test_a_second_process_waits_and_uses_what_the_first_trained(other_process, c
     assert process.wait(60) == 0
     assert trained.path == folder
     assert told == [
-        f"waiting for process {process.pid}, which is writing {folder.name}",
+        f"waiting for process {process.pid} on {socket.gethostname()}, which is writing {folder.name}",
         f"trained before, nothing to train: checkpoints/{folder.name}",
     ]
     assert same_weights(trained, undisturbed)

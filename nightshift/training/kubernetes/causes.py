@@ -8,6 +8,8 @@ from nightshift.kubernetes.pods import Trouble, container_statuses, last_end, po
 INDEX = "batch.kubernetes.io/job-completion-index"
 ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
 LAST_LINES = 12
+NOT_STARTED = "not started"
+"""The kind of trouble of a Pod that has a node and does not run; most often it only takes its time."""
 
 
 def index_of(pod: Object) -> int:
@@ -52,10 +54,34 @@ def failure(pods: list[Object]) -> tuple[str, bool]:
     return "", False
 
 
-def trouble(pod: Object, unschedulable_seconds: int, image_seconds: int) -> Trouble | None:
-    """What keeps a worker from beginning, and how long that is borne with; an image that is not there is not."""
-    found = None if has_ended(pod) or is_ending(pod) else pod_trouble(pod, unschedulable_seconds)
-    return replace(found, seconds=image_seconds) if found and found.kind == "image" and found.seconds else found
+def trouble(pod: Object, unschedulable: int, image: int, starting: int) -> Trouble | None:
+    """What keeps a worker from beginning; it is the worker's, whichever Pod that has.
+
+    Args:
+        pod: of the worker.
+        unschedulable: seconds that are borne with without a node.
+        image: the same with an image that may yet be pulled; one that is not there is not borne with.
+        starting: the same on a node, before it runs.
+    """
+    if has_ended(pod) or is_ending(pod):
+        return None
+    found = pod_trouble(pod, unschedulable) or _not_started(pod, starting)
+    if found is None:
+        return None
+    seconds = image if found.kind == "image" and found.seconds else found.seconds
+    return replace(found, seconds=seconds, pod=f"worker {index_of(pod)}")
+
+
+def _not_started(pod: Object, seconds: int) -> Trouble | None:
+    """A volume that cannot be mounted, for one, is said nowhere in the Pod itself."""
+    scheduled = condition(pod, "PodScheduled")
+    if not is_pending(pod) or scheduled is None or scheduled["status"] != "True":
+        return None
+    reasons = [(status.get("state", {}).get("waiting") or {}).get("reason", "") for status in container_statuses(pod)]
+    said = f" ({reason})" if (reason := next(filter(None, reasons), "")) else ""
+    name = name_of(pod)
+    text = f"Pod {name}: it has a node and has not started{said}; kubectl describe pod {name} says why"
+    return Trouble(NOT_STARTED, text, seconds, name)
 
 
 def _in_words(pod: Object) -> str:

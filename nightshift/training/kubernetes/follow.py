@@ -7,34 +7,18 @@ from dataclasses import dataclass, field
 from nightshift.kubernetes.asking import ClusterError
 from nightshift.kubernetes.cluster import Cluster
 from nightshift.kubernetes.objects import Object, condition, name_of
-from nightshift.kubernetes.pods import Patience
 from nightshift.training.kubernetes import causes
 from nightshift.training.kubernetes.errors import TrainJobError
-from nightshift.training.kubernetes.lines import read_progress
+from nightshift.training.kubernetes.job import NODE
 from nightshift.training.kubernetes.log import Log
 from nightshift.training.kubernetes.ownership import COMPLETE, FAILED, JOBSET, KIND, ended_as
+from nightshift.training.kubernetes.patience import Holdups, Limits
+from nightshift.training.lines import GOING_ON, read_progress
 
 TICK_SECONDS = 1
 LAST_LINES_SECONDS = 10.0
 FUTILE = 3
-"""Failed attempts in a row that got no further than where they began: the next one would not, either."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long what is waited for: seconds.
-
-    Attributes:
-        unschedulable: for a node; a cluster that adds one, a spot node at that, takes its time.
-        beginning: until the TrainJob has its Pods; its controller makes them.
-        away: for an API server that does not answer.
-        image: for an image that cannot be pulled just now.
-    """
-
-    unschedulable: int = 1800
-    image: int = 60
-    beginning: float = 120.0
-    away: float = 600.0
+"""Attempts that ended by themselves and had begun no further than those before: the next one would not, either."""
 
 
 @dataclass
@@ -49,7 +33,7 @@ class Following:
         progress: told (share of all work, words).
         say: told what is worth a line.
         limits: of patience.
-        attempt: how often all workers were started again.
+        attempt: how often all workers were started again; -1 until their Pods were seen.
     """
 
     cluster: Cluster
@@ -58,17 +42,19 @@ class Following:
     finished: Callable[[], bool]
     progress: Callable[[float, str], None]
     say: Callable[[str], None]
-    limits: Limits = Limits()
-    attempt: int = 0
-    _began: float = field(default_factory=time.monotonic)
-    _patience: Patience = field(default_factory=Patience)
+    limits: Limits
+    attempt: int = -1
     _log: Log | None = None
-    _first: float | None = None  # share of the work at which the present attempt began
-    _further: bool = False
+    _start: float = 0.0  # share of all work at which the present attempt began
+    _reached: float = 0.0  # the same of the furthest one before
     _futile: int = 0
     _cause: str = ""
     _by_itself: bool = False
-    _told: str = ""
+    _told: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._holdups = Holdups(self.limits)
+        self._began = time.monotonic()
 
     def until_it_ends(self) -> bool:
         """Follow it; False if this process was asked to end before that.
@@ -89,10 +75,12 @@ class Following:
             except ClusterError as error:
                 if self.asked():
                     return False
-                away = away or time.monotonic()
+                if away is None:
+                    away = time.monotonic()
+                    if error.passing:
+                        self.say(f"{error}; the training goes on without us")
                 if not error.passing or time.monotonic() - away > self.limits.away:
                     raise
-                self._tell(f"{error}; the training goes on without us")
 
     def _look(self, pods: list[Object]) -> bool:
         """Take in how things are; whether it has ended well."""
@@ -119,19 +107,26 @@ class Following:
 
     def _attempts(self, pods: list[Object]) -> None:
         """Notice that all workers were started again."""
-        latest = max((causes.attempt_of(pod) for pod in pods), default=0)
+        latest = max((causes.attempt_of(pod) for pod in pods), default=self.attempt)
         if latest <= self.attempt:
             return
-        self._last_lines()
-        self._futile = self._futile + 1 if self._by_itself and not self._further else 0
+        if self.attempt >= 0:  # else it was taken over: what has been before is not ours to tell
+            self._begun_again(latest)
         self.attempt = latest
+        self._log, self._start, self._cause, self._by_itself = None, 0.0, "", False
+        self._told.clear()
+
+    def _begun_again(self, latest: int) -> None:
+        """Tell why, and give up if it is of no use."""
+        self._last_lines()
+        if self._start > self._reached:
+            self._reached, self._futile = self._start, 0
+        elif self._by_itself:
+            self._futile += 1
         cause = self._cause or "the cluster does not say why"
         self.say(f"TrainJob {self.name}: all workers begin again (restart {latest}): {cause}")
         if self._futile >= FUTILE:
-            raise TrainJobError(
-                f"TrainJob {self.name}: it got no further {self._futile} times in a row; at last {cause}"
-            )
-        self._log, self._cause, self._by_itself, self._first, self._further = None, "", False, None, False
+            raise TrainJobError(f"TrainJob {self.name}: {self._futile} attempts got no further; at last {cause}")
 
     def _read_log(self, pods: list[Object]) -> None:
         chief = next((pod for pod in pods if causes.index_of(pod) == 0), None)
@@ -148,8 +143,8 @@ class Following:
             print(line, flush=True)
             known = read_progress(line)
             if known:
-                self._first = known[0] if self._first is None else self._first
-                self._further = self._further or known[0] > self._first
+                # Said once, by an attempt that found a checkpoint; lines before it may tell of a share of 0.
+                self._start = known[0] if known[1].startswith(GOING_ON) else self._start
                 self.progress(*known)
 
     def _last_lines(self) -> None:
@@ -159,10 +154,9 @@ class Following:
 
     def _be_patient(self, pods: list[Object]) -> None:
         """Give up if something keeps workers from beginning for longer than is borne with."""
-        found = [one for pod in pods if (one := causes.trouble(pod, self.limits.unschedulable, self.limits.image))]
-        for one in found:
-            self._tell(one.text)
-        exhausted = self._patience.exhausted(found)
+        for words in self._holdups.look(pods):
+            self._tell(words)
+        exhausted = self._holdups.exhausted()
         if exhausted:
             raise TrainJobError(f"TrainJob {self.name}: {exhausted.kind}: {exhausted.text}")
         if pods:
@@ -170,7 +164,8 @@ class Following:
         elif time.monotonic() - self._began > self.limits.beginning:
             raise TrainJobError(
                 f"TrainJob {self.name}: no Pods after {self.limits.beginning:g} s: do the controllers of Kubeflow "
-                f"Trainer and JobSet run, and what do they say? kubectl describe trainjob,jobset {self.name}"
+                f"Trainer and JobSet run, and what do they say? kubectl describe trainjob/{self.name} "
+                f"jobset/{self.name} job/{self.name}-{NODE}-0"
             )
 
     def _failed(self, job: Object) -> str:
@@ -179,7 +174,7 @@ class Following:
         return f"TrainJob {self.name} failed: {said}" + (f"; {self._cause}" if self._cause else "")
 
     def _tell(self, words: str) -> None:
-        """Say what holds things up, once."""
-        if words and words != self._told:
-            self._told = words
+        """Say what holds things up, once an attempt."""
+        if words and words not in self._told:
+            self._told.add(words)
             self.say(words)

@@ -17,6 +17,9 @@ RUNTIME = "nightshift-tensorflow"
 NODE = "node"
 """The runtime's replicated Job, and the container of its Pods."""
 
+OVERRIDES = "podTemplateOverrides"
+"""Of Trainer 2.1; 2.2 has `runtimePatches` in its place."""
+
 KEY, RUN = "nightshift/recipe", "nightshift/run"
 NAME, COUNT, INDEX = "NIGHTSHIFT_TRAINJOB", "NIGHTSHIFT_NODES", "JOB_COMPLETION_INDEX"
 """What a worker reads of its place among the others; Kubernetes sets the last one."""
@@ -109,7 +112,7 @@ def train_job(work: Work, nodes: Nodes, image: str, pull_secrets: list[Object], 
                 "env": [{"name": name, "value": value} for name, value in environment.items()],
                 "resourcesPerNode": nodes.resources(),
             },
-            **({"podTemplateOverrides": overrides} if overrides else {}),
+            **({OVERRIDES: overrides} if overrides else {}),
         },
     }
 

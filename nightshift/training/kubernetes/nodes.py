@@ -4,14 +4,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from nightshift.data.lanes import LANES
 from nightshift.errors import ConfigurationError
 from nightshift.kubernetes.objects import Object
-
-LEAST_CPU = "500m"
-"""Asked for, whatever the limit: a node with other work takes a worker that may use all its processors."""
+from nightshift.kubernetes.placing import LEAST_CPU, Count, Cpu, Memory, NodeSelector, Tolerations
 
 GPU = "nvidia.com/gpu"
+
+
+class PerNode(BaseModel):
+    """What each of several nodes gets that train; what is not given is as the train step's Pod has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    gpus: Count | None = None
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    tolerations: Tolerations | None = None
+    node_selector: NodeSelector | None = None
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,31 @@ class Nodes:
             other: what each node gets instead.
 
         Raises:
-            ConfigurationError: the count cannot be used, or `other` has a name that there is not.
+            ConfigurationError: the count cannot be used, `other` has a name that there is not, or a value is none that
+                Kubernetes takes.
         """
         if unknown := set(other) - set(own):
             raise ConfigurationError(f"per_node: found {min(unknown)!r}, expected only {', '.join(own)}")
-        return cls(count, **{**own, **other})
+        found = _checked(other, "per_node.")
+        if count == 1:
+            return cls()
+        return cls(count, **_checked({name: own[name] for name in own if name not in found}, "train_"), **found)
 
     def resources(self) -> Object:
         """Of each node's container."""
-        # Numbers in a parameter's JSON may arrive as floats.
-        gpus = {GPU: str(int(float(self.gpus)))} if float(self.gpus) else {}
-        rest = {"memory": str(self.memory), **gpus}
-        return {"requests": {"cpu": LEAST_CPU, **rest}, "limits": {"cpu": str(self.cpu), **rest}}
+        rest = {"memory": self.memory, **({GPU: self.gpus} if int(self.gpus) else {})}
+        return {"requests": {"cpu": LEAST_CPU, **rest}, "limits": {"cpu": self.cpu, **rest}}
+
+
+def _checked(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What is given of PerNode, as Kubernetes takes it; `prefix` goes before the names that a person knows it by."""
+    try:
+        return PerNode.model_validate(dict(given)).model_dump(exclude_none=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{prefix}{place}: found {repr(first['input'])[:80]}: {said}") from None
 
 
 def check_count(count: int) -> int:

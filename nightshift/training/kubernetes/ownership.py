@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from nightshift.kubernetes.asking import ClusterError
-from nightshift.kubernetes.cluster import CONFLICT, NOT_FOUND, Cluster
+from nightshift.kubernetes.cluster import BAD_REQUEST, CONFLICT, FORBIDDEN, NOT_FOUND, Cluster
 from nightshift.kubernetes.objects import Object, condition, is_ending, name_of
 from nightshift.training.kubernetes.errors import TrainJobError
+from nightshift.training.kubernetes.job import OVERRIDES, RUNTIME
 
 JOBSET = "jobset.sigs.k8s.io/jobset-name"
 KIND = "trainjobs"
@@ -32,7 +33,7 @@ def take(cluster: Cluster, wanted: Object, say: Callable[[str], None]) -> None:
         say: told what was found.
 
     Raises:
-        TrainJobError: the cluster has no TrainJobs, or the one that was there did not go.
+        TrainJobError: the cluster is not made for TrainJobs, or the one that was there did not go.
         ClusterError: the API server refused it or did not answer.
     """
     name, owner = name_of(wanted), wanted["metadata"]["ownerReferences"][0]
@@ -45,8 +46,10 @@ def take(cluster: Cluster, wanted: Object, say: Callable[[str], None]) -> None:
             continue
         ended = ended_as(found)
         if is_ending(found) or ended:
+            if not _delete(cluster, found):
+                continue
             say(f"TrainJob {name}: there is one that {'is ending' if is_ending(found) else ended}; it is made anew")
-            if not remove(cluster, name, seconds=GONE_SECONDS):
+            if not _gone(cluster, found, GONE_SECONDS):
                 raise TrainJobError(f"TrainJob {name}: it was deleted and is not gone after {GONE_SECONDS:g} s")
         elif _own(cluster, found, owner):
             count, asked = (one["spec"]["trainer"]["numNodes"] for one in (found, wanted))
@@ -59,9 +62,15 @@ def _create(cluster: Cluster, wanted: Object) -> bool:
     try:
         return cluster.create(KIND, wanted) is not None
     except ClusterError as error:
-        if error.status == NOT_FOUND:
+        if error.status == BAD_REQUEST and OVERRIDES in str(error):
             raise TrainJobError(
-                f"{error}: this cluster has no Kubeflow Trainer; install it, or train on 1 node (docs/kubernetes.md)"
+                f"{error}; training on several nodes needs Kubeflow Trainer 2.1: later ones have no {OVERRIDES}"
+            ) from error
+        # Whoever lacks the right is told so even where there is no such kind; that there is no runtime a webhook says.
+        if error.status in (NOT_FOUND, FORBIDDEN) or RUNTIME in str(error):
+            raise TrainJobError(
+                f"{error}; training on several nodes needs Kubeflow Trainer and manifests/components/training "
+                "(docs/kubernetes.md), or train on 1 node"
             ) from error
         raise
 
@@ -102,29 +111,48 @@ def give_up(cluster: Cluster, name: str, uid: str, *, seconds: float) -> str:
         if found is None:
             return "it is gone"
         owners = found["metadata"].get("ownerReferences") or []
-        ours = {one["uid"] for one in owners} - {uid}
-        others = [pod for pod in cluster.find("pods") if pod["metadata"]["uid"] in ours] if ours else []
-        at_work = [name_of(pod) for pod in others if pod["status"].get("phase") not in ENDED_PHASES]
-        if not at_work or is_ending(found):
-            gone = remove(cluster, name, seconds=seconds)
+        rest = [one for one in owners if one["uid"] != uid]
+        at_work = [one["name"] for one in rest if _at_work(cluster, one)]
+        if at_work and not is_ending(found):
+            if _set_owners(cluster, found, rest):
+                return f"it goes on for {', '.join(at_work)}"
+        elif _delete(cluster, found):
+            gone = _gone(cluster, found, seconds)
             return "it is taken away" if gone else f"it was deleted, and its Pods are still ending after {seconds:g} s"
-        if _set_owners(cluster, found, [one for one in owners if one["uid"] != uid]):
-            return f"it goes on for {', '.join(at_work)}"
 
 
-def remove(cluster: Cluster, name: str, *, seconds: float) -> bool:
-    """Delete a TrainJob and what it made; whether all of that is gone within that time.
+def _at_work(cluster: Cluster, owner: Object) -> bool:
+    """Whether an owner is the Pod of a step that has not ended."""
+    pod = cluster.get("pods", owner["name"]) if owner["kind"] == "Pod" else None
+    if pod is None or pod["metadata"]["uid"] != owner["uid"]:
+        return False
+    return pod["status"].get("phase") not in ENDED_PHASES
+
+
+def _delete(cluster: Cluster, found: Object) -> bool:
+    """Delete a TrainJob; False if it is not as it was found any more.
 
     Not in the foreground: for a TrainJob that is there still, if only marked as ending, Trainer 2.1 makes its JobSet
     anew when that is deleted.
     """
-    cluster.delete(KIND, name)
-    deadline, looks = (
-        time.monotonic() + seconds,
-        0,
-    )  # in a row that found nothing: between two attempts there are no Pods
+    try:
+        cluster.delete(KIND, name_of(found), found["metadata"]["resourceVersion"])
+    except ClusterError as error:
+        if error.status == CONFLICT:
+            return False
+        raise
+    return True
+
+
+def _gone(cluster: Cluster, deleted: Object, seconds: float) -> bool:
+    """Whether a TrainJob that was deleted and all that it made is gone within that time."""
+    name, deadline = name_of(deleted), time.monotonic() + seconds
+    looks = 0  # in a row that found nothing: between two attempts there are no Pods
     while looks < LOOKS:
-        there = cluster.get(KIND, name) or cluster.find("pods", f"{JOBSET}={name}")
+        job = cluster.get(KIND, name)
+        if job and job["metadata"]["uid"] != deleted["metadata"]["uid"]:
+            return True  # another step has made the next one, and Pods of this name are of that
+        there = job or cluster.find("pods", f"{JOBSET}={name}")
         looks = 0 if there else looks + 1
         if there and time.monotonic() > deadline:
             return False

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nightshift.errors import WorkspaceError
-from nightshift.kubernetes.cluster import Cluster, connect
+from nightshift.kubernetes.asking import ClusterError
+from nightshift.kubernetes.cluster import FORBIDDEN, Cluster, connect
 from nightshift.training.kubernetes.errors import TrainJobError
-from nightshift.training.kubernetes.follow import Following, Limits
+from nightshift.training.kubernetes.follow import Following
 from nightshift.training.kubernetes.job import Work, train_job
 from nightshift.training.kubernetes.nodes import Nodes
 from nightshift.training.kubernetes.own import own_namespace, own_pod
-from nightshift.training.kubernetes.ownership import GONE_SECONDS, give_up, take
+from nightshift.training.kubernetes.ownership import GONE_SECONDS, KIND, give_up, take
+from nightshift.training.kubernetes.patience import Limits
 from nightshift.training.model import TrainedModel
 from nightshift.training.preemption import Preempted
 
@@ -36,7 +38,8 @@ def train_on_nodes(
 ) -> TrainedModel:
     """Train by a TrainJob, go on with one that is there, or find the model that is finished.
 
-    When this ends, in whatever way, the TrainJob and its Pods are gone, unless another step's Pod follows them too.
+    When this ends, in whatever way, the TrainJob and its Pods are gone, unless another step's Pod follows them too. So
+    is one that a step left which was killed once the model was written.
 
     Args:
         work: what is trained.
@@ -57,6 +60,7 @@ def train_on_nodes(
         finished = _model(folder)
         if finished:
             progress(1, f"trained before, nothing to train: checkpoints/{work.key}")
+            _give_up_left(cluster, work.name, say)
             return finished
         own = own_pod(cluster)
         take(cluster, train_job(work, nodes, own.image, own.pull_secrets, own.owner), say)
@@ -82,6 +86,18 @@ def take_away(name: str) -> str:
     """
     with connect(own_namespace()) as cluster:
         return give_up(cluster, name, "", seconds=GONE_SECONDS)
+
+
+def _give_up_left(cluster: Cluster, name: str, say: Callable[[str], None]) -> None:
+    """Whoever may not look at TrainJobs has never made one."""
+    try:
+        left = cluster.get(KIND, name)
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            say(f"TrainJob {name}: whether it is still there cannot be seen: {error}")
+        return
+    if left:
+        _give_up(cluster, name, "", GONE_SECONDS, say)
 
 
 def _give_up(cluster: Cluster, name: str, uid: str, seconds: float, say: Callable[[str], None]) -> None:

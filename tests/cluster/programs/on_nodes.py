@@ -13,8 +13,8 @@ from pathlib import Path
 
 from nightshift.errors import NightshiftError
 from nightshift.training.kubernetes import Nodes, train, train_on_nodes
-from nightshift.training.kubernetes.follow import Limits
 from nightshift.training.kubernetes.job import Work
+from nightshift.training.kubernetes.patience import Limits
 from nightshift.training.preemption import Preemption
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from nightshift.errors import ConfigurationError
 from nightshift.kubernetes.asking import ClusterError
-from nightshift.kubernetes.cluster import connect
+from nightshift.kubernetes.cluster import CONFLICT, connect
 
 SILENCE = (None, "")
 """An answer that does not come while anybody waits for it."""
@@ -101,7 +101,16 @@ def test_what_is_not_there_is_none_and_deleting_it_is_done(api, namespace):
     api.answers += [refusal(404, 'services "m" not found')] * 2
     assert namespace.get("services", "m") is None
     namespace.delete("services", "m")
-    assert api.asked[1][2] == {"propagationPolicy": "Background"}
+    assert api.asked[1][3] == {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+
+
+def test_deleting_one_state_of_an_object_says_which(api, namespace):
+    api.answers += [refusal(409, "Precondition failed: ResourceVersion in precondition: 7")]
+    with pytest.raises(ClusterError) as error:
+        namespace.delete("trainjobs", "m", "7")
+    assert error.value.status == CONFLICT
+    assert api.asked[0][3]["preconditions"] == {"resourceVersion": "7"}
+    assert api.asked[0][3]["propagationPolicy"] == "Background", "a body takes the place of what the query says"
 
 
 def test_a_list_says_what_its_items_are(api, namespace):

@@ -5,7 +5,7 @@ import itertools
 import time
 
 from nightshift.kubernetes.asking import ClusterError
-from nightshift.kubernetes.cluster import CONFLICT, NOT_FOUND
+from nightshift.kubernetes.cluster import CONFLICT
 
 JOBSET, INDEX = "jobset.sigs.k8s.io/jobset-name", "batch.kubernetes.io/job-completion-index"
 ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
@@ -21,7 +21,7 @@ class FakeTrainer:
         self.namespace = "runs"
         self.jobs, self.pods, self.logs = {}, {}, {}
         self.moments = list(moments)
-        self.installed = True
+        self.refusal = None  # of whoever makes a TrainJob
         self.asked = []
         self.away = 0  # requests that are not answered
         self._numbers = itertools.count(1)
@@ -35,19 +35,21 @@ class FakeTrainer:
 
     def find(self, kind, selector="", fields=""):
         self._answer("find", kind)
+        assert selector, "not all Pods of a namespace, which may be thousands"
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
         found = [pod for pod in self.pods.values() if wanted.items() <= pod["metadata"].get("labels", {}).items()]
         return copy.deepcopy(found)
 
     def create(self, kind, body):
         self._answer("create", kind)
-        if not self.installed:
-            raise ClusterError("POST trainjobs: the server could not find the requested resource", NOT_FOUND)
+        if self.refusal:
+            raise self.refusal
         name = body["metadata"]["name"]
         if name in self.jobs:
             return None
         self.jobs[name] = copy.deepcopy(body)
-        self.jobs[name]["metadata"] |= {"uid": f"uid-{next(self._numbers)}", "resourceVersion": "1"}
+        self.jobs[name]["metadata"] |= {"uid": f"uid-{next(self._numbers)}"}
+        self._change(name)
         return self.get(kind, name)
 
     def patch(self, kind, name, change):
@@ -55,10 +57,13 @@ class FakeTrainer:
         found = self.jobs[name]["metadata"]
         if found["resourceVersion"] != change["metadata"]["resourceVersion"]:
             raise ClusterError("the object has been modified", CONFLICT)
-        found |= copy.deepcopy(change["metadata"]) | {"resourceVersion": str(next(self._numbers) + 1)}
+        found |= copy.deepcopy(change["metadata"])
+        self._change(name)
 
-    def delete(self, kind, name):
+    def delete(self, kind, name, version):
         self._answer("delete", kind)
+        if name in self.jobs and self.jobs[name]["metadata"]["resourceVersion"] != version:
+            raise ClusterError("Precondition failed: ResourceVersion in precondition", CONFLICT)
         self.jobs.pop(name, None)
         self.pods = {key: pod for key, pod in self.pods.items() if pod["metadata"]["labels"].get(JOBSET) != name}
 
@@ -82,6 +87,9 @@ class FakeTrainer:
         if self.away:
             self.away -= 1
             raise ClusterError("the API server does not answer", 0)
+
+    def _change(self, name):
+        self.jobs[name]["metadata"]["resourceVersion"] = str(next(self._numbers))
 
     def run_pods(self, name, count, *, attempt=0, **status):
         """The workers of an attempt."""
@@ -111,6 +119,7 @@ class FakeTrainer:
     def end(self, name, kind, message=""):
         """The TrainJob is Complete or Failed."""
         self.jobs[name]["status"] = {"conditions": [{"type": kind, "status": "True", "message": message}]}
+        self._change(name)
 
 
 def step_pod(uid, phase="Running"):

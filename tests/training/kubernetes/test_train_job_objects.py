@@ -10,8 +10,8 @@ from fake_trainer import FakeTrainer, step_pod
 from nightshift.errors import ConfigurationError
 from nightshift.training.kubernetes import Nodes
 from nightshift.training.kubernetes.job import NODE, RUNTIME, Work, train_job, workers
-from nightshift.training.kubernetes.lines import progress_line, read_progress
 from nightshift.training.kubernetes.own import own_namespace, own_pod
+from nightshift.training.lines import progress_line, read_progress
 
 MANIFESTS = Path(__file__).parent.parent.parent.parent / "manifests" / "components" / "training"
 KEY = "0123456789abcdef0123"
@@ -73,14 +73,45 @@ def test_without_gpus_none_is_asked_for():
     assert set(Nodes(2, gpus="0").resources()["limits"]) == {"cpu", "memory"}
 
 
+OWN = {"gpus": "0", "cpu": "2", "memory": "4Gi", "tolerations": [], "node_selector": {}}
+
+
 def test_numbers_that_a_json_parameter_made_floats_are_amounts():
-    nodes = Nodes.of(2, {"gpus": "0", "cpu": "2", "memory": "4Gi"}, {"gpus": 1.0, "cpu": 2.0})
+    stays = {"key": "spot", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300.0}
+    nodes = Nodes.of(2, OWN, {"gpus": 1.0, "cpu": 2.0, "tolerations": [stays]})
     assert nodes.resources()["limits"] == {"cpu": "2.0", "memory": "4Gi", "nvidia.com/gpu": "1"}
+    assert repr(nodes.tolerations[0]["tolerationSeconds"]) == "300", "the API takes no 300.0"
 
 
 def test_a_misspelt_name_of_what_each_node_gets_is_told():
     with pytest.raises(ConfigurationError, match=r"per_node: found 'gpu', expected only gpus, cpu, memory"):
-        Nodes.of(2, {"gpus": "0", "cpu": "2", "memory": "4Gi"}, {"gpu": "1"})
+        Nodes.of(2, OWN, {"gpu": "1"})
+
+
+@pytest.mark.parametrize(
+    ("per_node", "said"),
+    [
+        ({"gpus": "one"}, "per_node.gpus: found 'one': expected a whole number from 0 to 999"),
+        ({"gpus": "1.5"}, "per_node.gpus: found '1.5': expected a whole number"),
+        ({"gpus": 1.5}, "per_node.gpus: found 1.5: expected a whole number"),
+        ({"cpu": "250m"}, "per_node.cpu: found '250m': expected at least 500m"),
+        ({"memory": "16"}, "per_node.memory: found '16': expected at least 256Mi"),
+        ({"tolerations": ["gpu"]}, "per_node.tolerations.0: found 'gpu': "),
+        ({"node_selector": {"a b": "c"}}, "per_node.node_selector.a b.[key]: found 'a b': expected the key of a label"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_kubernetes_would_not_take_is_told_by_its_name(count, per_node, said):
+    with pytest.raises(ConfigurationError) as error:
+        Nodes.of(count, OWN, per_node)
+    assert str(error.value).startswith(said)
+
+
+def test_what_the_steps_own_pod_has_is_checked_only_where_nodes_get_it():
+    assert Nodes.of(1, OWN | {"memory": "1e9"}, {}) == Nodes()
+    assert Nodes.of(2, OWN | {"memory": "1e9"}, {"memory": "2Gi"}).memory == "2Gi"
+    with pytest.raises(ConfigurationError, match="train_memory: found '1e9': expected an amount of memory"):
+        Nodes.of(2, OWN | {"memory": "1e9"}, {})
 
 
 @pytest.mark.parametrize("count", [0, -1, 5, 7, 25, 48, 2.0, True, "2"])

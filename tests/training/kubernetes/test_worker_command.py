@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from nightshift.cli import main
 from nightshift.errors import ConfigurationError, DataError, WorkspaceError
-from nightshift.training.kubernetes.lines import progress_line
+from nightshift.training.lines import progress_line
 from nightshift.training.preemption import Preempted
 
 NAME = "nightshift-0123456789abcdef0123"

@@ -3,6 +3,8 @@
 import re
 
 PROGRESS = re.compile(r" *(\d{1,3}\.\d{2})% (.*)")
+GOING_ON = "going on after"
+"""Begins the message of a training that has found its checkpoint."""
 
 
 def progress_line(fraction: float, message: str) -> str:
