@@ -10,7 +10,10 @@ ARG UV_VERSION=0.13.9
 RUN python3 -m venv /uv && /uv/bin/pip install --no-cache-dir --disable-pip-version-check --quiet uv==${UV_VERSION}
 WORKDIR /src
 COPY pyproject.toml uv.lock ./
-RUN for image in "train --extra=train --extra=cpu" "train-gpu --extra=train --extra=gpu" "serve --extra=cpu"; do \
+# More of pyproject.toml's extras for the images of steps: --build-arg EXTRAS="--extra=beam", or --extra=dataflow.
+ARG EXTRAS=
+RUN for image in "train --extra=train --extra=cpu ${EXTRAS}" "train-gpu --extra=train --extra=gpu ${EXTRAS}" \
+      "serve --extra=cpu"; do \
       set -- $image && name=$1 && shift \
       && /uv/bin/uv export --quiet --frozen --no-dev --no-emit-project --no-header "$@" --output-file $name.txt || exit 1; \
     done

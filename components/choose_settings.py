@@ -44,7 +44,7 @@ def choose_settings(
         dataset=where.linked_dataset(dataset),
         server=where.server,
     )
-    where.link(merged, choice.dataset.path, fingerprint=choice.dataset.fingerprint)
+    where.link(merged, choice.place, fingerprint=choice.dataset.fingerprint)
     where.page(comparison, sweep_page(where.run))
     best = choice.trials[0]
     figures = {"trials": len(trials), "best_score": best.score, "best_loss": best.loss, "parameters": best.parameters}

@@ -44,7 +44,7 @@ def plan_sweep(
         seed=seed,
         server=where.server,
     )
-    where.link(dataset, planned.dataset.path, fingerprint=planned.dataset.fingerprint)
+    where.link(dataset, planned.place, fingerprint=planned.dataset.fingerprint)
     where.page(data_page, dataset_page(where.run.path / "prepare_data"))
     for name, split in planned.dataset.manifest.splits.items():
         image_counts.log_metric(f"{name}_images", split.count)

@@ -16,12 +16,16 @@ def prepare_data(
     workspace: str,
     server: str,
     run_id: str,
+    beam_flags: list,
     dataset: dsl.Output[dsl.Dataset],
     samples: dsl.Output[dsl.HTML],
     image_counts: dsl.Output[dsl.Metrics],
     training_seed: dsl.OutputPath(int),
 ) -> bool:
-    """Prepare the data; returns whether there is anything to train, and with which seed."""
+    """Prepare the data; returns whether there is anything to train, and with which seed.
+
+    `beam_flags` go to Apache Beam, which then prepares data that are large enough; the image has to have it.
+    """
     from nightshift.report.pages import dataset_page
     from nightshift.steps.context import context
     from nightshift.steps.prepare_data import prepare_data as step
@@ -38,6 +42,7 @@ def prepare_data(
         settings=settings,
         seed=seed,
         server=where.server,
+        beam_flags=beam_flags,
     )
     where.link(dataset, prepared.place, fingerprint=prepared.dataset.fingerprint)
     where.page(samples, dataset_page(where.run.path / "prepare_data"))

@@ -58,8 +58,9 @@ def measure_input(
     """Measure the input pipeline of a training alone, stage by stage.
 
     DATASET is the folder of a prepared dataset, its fingerprint in the workspace, or gs://BUCKET/PREFIX/FINGERPRINT,
-    which is fetched into a cache that is thrown away. Seconds of the processor, which other processes hardly change,
-    tell how many cores an accelerator needs; images a second are of this machine as it is now.
+    of which shards are fetched for some seconds into a cache that is thrown away, on the disk that NIGHTSHIFT_CACHE
+    names. Seconds of the processor, which other processes hardly change, tell how many cores an accelerator needs;
+    images a second are of this machine as it is now.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported, which reads it then
     from nightshift.tasks.registry import preset_of
@@ -75,7 +76,7 @@ def measure_input(
         figures = stages.measure_input(found, chosen, settings, seconds=seconds, streamed=streamed, seed=0, say=_say)
         wanted = [needs(figures, each) for each in consumes]
         if train is not None:
-            from nightshift.benchmark.appetite import measure_training
+            from nightshift.benchmark.training import measure_training
 
             rate = measure_training(found, chosen, settings, seconds=train, seed=0, say=_say)
             wanted.append(compared(figures, rate))
@@ -97,9 +98,13 @@ def measure_input(
 def _open(dataset: str, workspace: str, stack: ExitStack) -> "Dataset":
     """The dataset of that name; what it needs of temporary folders ends with the stack."""
     from nightshift.data.manifest import Dataset
+    from nightshift.settings import settings
 
     if dataset.startswith("gs://"):
-        return Dataset.open(dataset, cache=Path(stack.enter_context(TemporaryDirectory())))
+        disk = settings().cache or None
+        if disk:
+            Path(disk).mkdir(parents=True, exist_ok=True)
+        return Dataset.in_bucket(dataset, Path(stack.enter_context(TemporaryDirectory(dir=disk))))
     known = workspace_of(workspace).datasets / dataset
     return Dataset.open(known if "/" not in dataset and known.is_dir() else Path(dataset))
 

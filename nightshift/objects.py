@@ -23,7 +23,7 @@ from nightshift.errors import ConfigurationError, StoreError
 SCHEME = "gs://"
 RETRY = DEFAULT_RETRY.with_timeout(60.0)
 MAX_FILES = 100_000
-"""Of one listing."""
+"""Of a listing that is held in memory as a whole."""
 ADVICE = (
     (NotFound, "no such bucket: create it, or mend the URL"),
     ((Forbidden, Unauthorized), "not permitted: grant roles/storage.objectUser on the bucket to who runs this"),
@@ -82,6 +82,25 @@ class Objects:
         """
         blobs, _ = self._listed(folder, "" if deep else "/")
         return [blob for blob in blobs if not blob.name.endswith("/")]
+
+    def each(self, folder: str) -> Iterator[Any]:
+        """The blobs right in a folder, as many as there are, while the pages of the listing arrive.
+
+        Raises:
+            StoreError: no bucket, no permission or no network.
+        """
+        prefix = f"{self.prefix}{folder}/" if folder else self.prefix
+        with in_words(self.url(folder)):
+            yield from self._bucket.list_blobs(prefix=prefix, delimiter="/", retry=RETRY)
+
+    def check(self) -> None:
+        """Ask for a single name, to find out before any work whether the bucket is there and answers us.
+
+        Raises:
+            StoreError: no bucket, no permission or no network.
+        """
+        with in_words(self.url()):
+            list(self._bucket.list_blobs(prefix=self.prefix, max_results=1, retry=RETRY))
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders right in one.
@@ -162,7 +181,8 @@ def in_words(url: str) -> Iterator[None]:
         yield
     except (GoogleAPIError, GoogleAuthError, DataCorruption, InvalidResponse, OSError) as error:
         # The errors of the requests library are OSErrors without a number; those with one are of this machine's disk.
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+        of_network = isinstance(error, ConnectionError | TimeoutError)
+        if isinstance(error, OSError) and error.errno is not None and not of_network:
             raise
         advice = next((text for types, text in ADVICE if isinstance(error, types)), "cannot be reached")
         raise StoreError(f"{url}: {advice} ({str(error)[:300]})") from error

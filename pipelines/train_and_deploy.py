@@ -29,6 +29,7 @@ def train_and_deploy(
     train_node_selector: dict = {},  # noqa: B006
     train_nodes: int = 1,
     train_per_node: dict = {},  # noqa: B006
+    beam_flags: list = [],  # noqa: B006
     workspace: str = "",
     server: str = "",
 ):
@@ -56,6 +57,7 @@ def train_and_deploy(
         train_node_selector: labels of nodes that the train step has to run on.
         train_nodes: that train together; more than 1: a TrainJob trains, and the train step follows it.
         train_per_node: of a TrainJob's nodes, gpus, cpu, memory, tolerations, node_selector; else as the train step's.
+        beam_flags: of Apache Beam, which prepares large data with them; image has to be one with Beam in it.
         workspace: folder shared by the steps; empty: the environment's.
         server: where models are served, HOST:PORT or kubernetes:NAMESPACE; empty: the environment's.
     """
@@ -76,12 +78,13 @@ def train_and_deploy(
                 workspace=workspace,
                 server=server,
                 run_id=RUN_ID,
+                beam_flags=beam_flags,
             )
             .set_display_name("Prepare data")
             .set_caching_options(False)
             .set_retry(num_retries=1, backoff_duration="5s")
         )
-        in_cluster(prepared, image, LARGE)
+        in_cluster(prepared, image, LARGE, seconds=24 * HOUR)
         with dsl.If(prepared.outputs["Output"] == True, name="something to train"):  # noqa: E712  a comparison for kfp
             trained = (
                 train(

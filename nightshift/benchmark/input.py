@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -9,8 +10,9 @@ import tensorflow as tf
 from nightshift.benchmark.figures import InputFigures, Stage
 from nightshift.benchmark.rates import Rate, cpu_seconds, measure, peak_bytes, resident_bytes
 from nightshift.data.input import Transform, drawn_from_memory, drawn_from_shards, finished, in_memory, order_of
+from nightshift.data.lanes import LANES
 from nightshift.data.manifest import Dataset
-from nightshift.data.reading import AHEAD, READ_BUFFER, Batch, in_words, records
+from nightshift.data.reading import AHEAD, READ_BUFFER, Batch, in_words, records, shard_files
 from nightshift.problems.registry import problem_of
 from nightshift.tasks.base import Preset, Task
 
@@ -25,7 +27,8 @@ def measure_input(
     """Measure the training input of a preset on this machine.
 
     Args:
-        dataset: prepared for the task; if it is in a bucket, its shards are fetched first, and that is a stage.
+        dataset: prepared for the task; if it is in a bucket, shards of every lane are fetched first, and that is a
+            stage; the others are measured on these.
         task: whose changes of images, or permutations, are made.
         preset: with which batch size and augmentation.
         seconds: to measure each stage for.
@@ -40,12 +43,13 @@ def measure_input(
     before = resident_bytes()
     kept = in_memory(dataset) and not streamed
     rates: list[tuple[str, str, Rate]] = []
+    measured = dataset
     with in_words(dataset):
         if dataset.bucket:
-            say("fetch: shards from the bucket to the cache")
-            rates.append(("fetch", "from the bucket to this node's cache, checksums", _fetch(dataset)))
+            measured, rate = _fetched(dataset, seconds, say)
+            rates.append(("fetch", "from the bucket to this node's cache, checksums", rate))
         made = _in_memory if kept else _streamed
-        for name, words, elements, each in made(dataset, task, preset, seed):
+        for name, words, elements, each in made(measured, task, preset, seed):
             say(f"{name}: {words}")
             rates.append((name, words, measure(elements(), each, seconds)))
     return InputFigures(
@@ -62,14 +66,30 @@ Measured = tuple[str, str, Callable[[], Iterator[Any]], int]
 """A stage's name and words, the pipeline up to it, and images an element."""
 
 
-def _fetch(dataset: Dataset) -> Rate:
-    """Every shard of the training split, once."""
+def _fetched(dataset: Dataset, seconds: float, say: Say) -> tuple[Dataset, Rate]:
+    """Fetch shards for some seconds, the same number of every lane, one at least, and no more than the cache holds.
+
+    Returns:
+        the dataset with a training split of these alone, and how fast they came.
+    """
     assert dataset.bucket is not None
     split = dataset.manifest.splits["train"]
     began, cpu_began = time.monotonic(), cpu_seconds()
-    for _ in dataset.bucket.in_order(split.shards, AHEAD):
-        pass
-    return Rate(split.count, time.monotonic() - began, cpu_seconds() - cpu_began)
+    count = size = 0
+    while count < len(split.shards):
+        following = split.shards[count : count + LANES]
+        size += sum(shard.bytes for shard in following)
+        if count and (time.monotonic() - began >= seconds or size > dataset.bucket.limit):
+            break
+        say(f"fetch: shards from the bucket to the cache, {count} of {len(split.shards)}")
+        for _ in dataset.bucket.in_order(following, AHEAD):
+            pass
+        count += len(following)
+    images = sum(shard.count for shard in split.shards[:count])
+    rate = Rate(images, time.monotonic() - began, cpu_seconds() - cpu_began)
+    part = split.model_copy(update={"count": images, "shards": split.shards[:count]})
+    manifest = dataset.manifest.model_copy(update={"splits": dataset.manifest.splits | {"train": part}})
+    return replace(dataset, manifest=manifest), rate
 
 
 def _streamed(dataset: Dataset, task: Task, preset: Preset, seed: int) -> list[Measured]:
@@ -77,9 +97,10 @@ def _streamed(dataset: Dataset, task: Task, preset: Preset, seed: int) -> list[M
     drawn, examples = drawn_from_shards(dataset, order_of(dataset, each, EPOCHS, seed))
 
     def read() -> Iterator[Any]:
-        files = [str(path) for path in _paths(dataset)]
-        records = tf.data.TFRecordDataset(files, buffer_size=READ_BUFFER).batch(each, drop_remainder=True)
-        return iter(records.repeat().prefetch(tf.data.AUTOTUNE))
+        shards = dataset.manifest.splits["train"].shards
+        files = shard_files(dataset, shards, tf.range(len(shards)))
+        whole = tf.data.TFRecordDataset(files, buffer_size=READ_BUFFER).batch(each, drop_remainder=True)
+        return iter(whole.repeat().prefetch(tf.data.AUTOTUNE))
 
     return [
         ("read", "records from files, checksums", read, each),
@@ -106,12 +127,6 @@ def _in_memory(dataset: Dataset, task: Task, preset: Preset, seed: int) -> list[
 
 
 _CHANGE = "augmentation, permutation"
-
-
-def _paths(dataset: Dataset) -> Iterator[Any]:
-    for shard in dataset.manifest.splits["train"].shards:
-        with dataset.local(shard) as path:
-            yield path
 
 
 def _unchanged(batch: Batch, epoch: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -38,11 +38,6 @@ class Rate:
         """Of one core, an image."""
         return 1e6 * self.cpu_seconds / self.images
 
-    @property
-    def per_core(self) -> float:
-        """Images a second and core."""
-        return 1e6 / self.cpu_microseconds
-
 
 def measure(elements: Iterator[Any], images: int, seconds: float) -> Rate:
     """Take elements for some time.

@@ -96,7 +96,8 @@ class ShardCache:
         """Fetch a shard and put it in place, with a shared lock; None: another was faster, or it is gone again."""
         path = self.folder / shard.sha256
         partial = path.with_name(path.name + PARTIAL)
-        file = open(partial, "ab")  # noqa: SIM115
+        # Held by an exclusive lock, then by a shared one: NFS gives these only to who may write, and may read.
+        file = open(partial, "a+b")  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, partial):
@@ -167,7 +168,7 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
 def _dropped(path: Path) -> bool:
     """Delete a file that nobody uses; whether that was so."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "r+b") as file:  # NFS gives an exclusive lock only to who may write
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(file, path):
                 path.unlink()

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from nightshift.data.bucket_cache import ShardCache
 from nightshift.data.manifest import MANIFEST_NAME, DatasetManifest, Shard, parse_manifest
-from nightshift.errors import DataError, NightshiftError
+from nightshift.errors import DataError, NightshiftError, StoreError
 from nightshift.files import write_atomic
 from nightshift.objects import RETRY, Objects, in_words
 
 CACHE_LIMIT = 16 << 30
-"""Bytes of shards that a node keeps; with LANES shards in use and as many fetched ahead, 6 GiB are needed."""
+"""Bytes of shards that a node keeps; with LANES shards in use and as many fetched ahead, 3 GiB are needed."""
 
 THREADS = 8
 ATTEMPTS = 3
@@ -45,17 +45,23 @@ class BucketShards:
         """Those that wait and those that are being fetched."""
         self._running = 0
 
+    @property
+    def limit(self) -> int:
+        """Bytes of shards that this node keeps."""
+        return self._cache.limit
+
     @contextlib.contextmanager
     def local(self, shard: Shard) -> Iterator[Path]:
         """A shard's file on this node, for the block.
 
         Raises:
             DataError: the object is not there, or not what the manifest says.
-            StoreError: no permission or no network.
+            StoreError: no permission or no network, or the disk of this node is full or cannot be used.
         """
         with contextlib.ExitStack() as stack:
             try:
-                path = stack.enter_context(self._cache.lease(shard, partial(self._fetch, shard)))
+                with _disk_in_words(self._cache.folder):
+                    path = stack.enter_context(self._cache.lease(shard, partial(self._fetch, shard)))
             except NightshiftError as error:
                 self.failure = error
                 raise
@@ -92,7 +98,7 @@ class BucketShards:
                 if self._cache.has(shard) or self._cache.has_room(shard.bytes):
                     with self._cache.lease(shard, partial(self._fetch, shard)):
                         pass
-            except (NightshiftError, OSError):
+            except Exception:
                 pass  # whoever wants the shard tries again, and is told
             finally:
                 with self._lock:
@@ -126,15 +132,42 @@ def open_in_bucket(uri: str, cache: Path) -> tuple[Path, DatasetManifest, Bucket
 
     Raises:
         DataError: no dataset, or of another schema version.
-        StoreError: no permission or no network.
+        StoreError: no permission or no network, or nothing can be written to `cache`.
     """
     objects = Objects.at(uri, "dataset")
+    found = read_manifest(objects)
+    if found is None:
+        raise DataError(f"{objects.url()}: no prepared dataset; {MANIFEST_NAME} is not there")
+    content, manifest = found
+    folder = cache / "manifests" / manifest.fingerprint
+    with _disk_in_words(cache):
+        write_atomic(folder / MANIFEST_NAME, content)
+    return folder, manifest, BucketShards(objects, ShardCache(cache / "shards", CACHE_LIMIT))
+
+
+def read_manifest(objects: Objects) -> tuple[bytes, DatasetManifest] | None:
+    """The dataset.json of what is published there, as it is and read; None: nothing is.
+
+    Raises:
+        DataError: it is no manifest, or of another schema version.
+        StoreError: no permission or no network.
+    """
     blob = objects.get(MANIFEST_NAME)
     if blob is None:
-        raise DataError(f"{objects.url()}: no prepared dataset; {MANIFEST_NAME} is not there")
-    with in_words(objects.url(MANIFEST_NAME)):
+        return None
+    url = objects.url(MANIFEST_NAME)
+    with in_words(url):
         content = blob.download_as_bytes(retry=RETRY, timeout=TIMEOUT)
-    manifest = parse_manifest(content, objects.url(MANIFEST_NAME))
-    folder = cache / "manifests" / manifest.fingerprint
-    write_atomic(folder / MANIFEST_NAME, content)
-    return folder, manifest, BucketShards(objects, ShardCache(cache / "shards", CACHE_LIMIT))
+    return content, parse_manifest(content, url)
+
+
+@contextlib.contextmanager
+def _disk_in_words(folder: Path) -> Iterator[None]:
+    """Let what this node's disk refuses end as an error that says what to do; that of a bucket is in words already."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: {error.strerror or error}; what comes from a bucket is kept there, and NIGHTSHIFT_CACHE names "
+            "another folder"
+        ) from error

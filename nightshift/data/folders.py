@@ -9,7 +9,7 @@ from typing import IO
 
 from nightshift.data.examples import Rejected
 from nightshift.data.layout import is_ignored
-from nightshift.data.limits import MAX_ENCODED_BYTES, MAX_MEMBERS
+from nightshift.data.limits import MAX_ENCODED_BYTES
 from nightshift.errors import DataError
 from nightshift.files import sha256_of
 
@@ -71,7 +71,6 @@ class Folder:
 
     def _walk(self) -> Iterator[tuple[str, bool]]:
         """Relative path, and whether it is a regular file."""
-        found = 0
         for directory, folders, names in os.walk(self._path, onerror=_refuse):
             folders.sort()
             for name in sorted(names):
@@ -79,9 +78,6 @@ class Folder:
                 relative = path.relative_to(self._path).as_posix()
                 if is_ignored(relative):
                     continue
-                found += 1
-                if found > MAX_MEMBERS:
-                    raise DataError(f"{self._path}: found more than {MAX_MEMBERS} files")
                 yield relative, path.is_file() and not path.is_symlink()
 
 

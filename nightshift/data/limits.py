@@ -7,10 +7,10 @@ MAX_PIXELS = 50_000_000
 """Height times width of one image, checked from its header before any pixel is decoded."""
 
 MAX_MEMBERS = 5_000_000
-"""Files in a folder or an archive."""
+"""Files in an archive, and objects below a prefix: a list of them is held in memory."""
 
 MAX_TOTAL_BYTES = 256 * 2**30
-"""Uncompressed bytes of an archive, and bytes of a download."""
+"""Uncompressed bytes of an archive, and bytes of a download over HTTPS."""
 
 MAX_RATIO = 200
 """Uncompressed over compressed bytes of an archive of images; JPEG and PNG hardly shrink."""

@@ -32,7 +32,7 @@ class Model(BaseModel):
 class Shard(Model):
     """One TFRecord file."""
 
-    name: Annotated[str, Field(pattern=r"^(train|validation|test)-\d{5}-of-\d{5}\.tfrecord$")]
+    name: Annotated[str, Field(pattern=r"^(train|validation|test)-\d{5,}-of-\d{5,}\.tfrecord$")]
     sha256: Sha256
     bytes: Count
     count: Count
@@ -181,10 +181,7 @@ class Dataset:
             StoreError: the bucket does not answer, or not for us.
         """
         if isinstance(place, str) and place.startswith("gs://"):
-            from nightshift.data.bucket_shards import open_in_bucket
-
-            folder, manifest, bucket = open_in_bucket(place, _cache(cache))
-            return cls(folder, manifest, reused, bucket)
+            return cls.in_bucket(place, _cache(cache), reused=reused)
         path = Path(place)
         file = path / MANIFEST_NAME
         try:
@@ -195,6 +192,24 @@ class Dataset:
         for shard in dataset._shards():
             dataset._check_size(shard)
         return dataset
+
+    @classmethod
+    def in_bucket(cls, uri: str, cache: Path, *, reused: bool = False) -> Self:
+        """Read the manifest of a dataset at gs://BUCKET/PREFIX/FINGERPRINT.
+
+        Args:
+            uri: that.
+            cache: folder of this node for what comes from there, whatever the environment says.
+            reused: see the class.
+
+        Raises:
+            DataError: no dataset, or another schema version.
+            StoreError: the bucket does not answer, or not for us, or nothing can be written to `cache`.
+        """
+        from nightshift.data.bucket_shards import open_in_bucket
+
+        folder, manifest, bucket = open_in_bucket(uri, cache)
+        return cls(folder, manifest, reused, bucket)
 
     @property
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nightshift.data.examples import Source
 from nightshift.data.manifest import Dataset, Origin
@@ -20,6 +21,9 @@ from nightshift.provenance import versions
 from nightshift.tasks.base import Task
 from nightshift.tasks.registry import source_of
 from nightshift.workspace import Workspace
+
+if TYPE_CHECKING:
+    from nightshift.data.beam.job import Job
 
 DECODERS = ("tensorflow", "pillow", "numpy")
 """Packages whose version may change a pixel."""
@@ -47,7 +51,7 @@ def prepare(
         seed: of the order of examples, and of the training crops of `bundled:photographs`.
         beam_flags: for Apache Beam, untouched; none: without it.
         progress: told now and then the share done (0 to 1) and what is being done.
-        say: told, where there are such flags, whether Beam does the work.
+        say: told, where there are such flags, whether Beam does the work, and what could not be removed after it.
 
     Raises:
         ConfigurationError: no source is given, and the task has none; or a flag is wrong.
@@ -55,6 +59,7 @@ def prepare(
     """
     report = progress or _silent
     uri = source_of(task, source)
+    job = _job(beam_flags)
     opened = open_source(uri, task, seed, workspace.cache, lambda message: report(0.0, message))
     origin = Origin(uri=uri, identity=_identity(opened, uri))
     key = _key(task, origin, seed)
@@ -66,7 +71,7 @@ def prepare(
             report(1.0, f"{uri} is prepared already: dataset {known.fingerprint}")
             return known
         _remove_leftovers(datasets, key)
-        build = _build(opened, uri, beam_flags, say or _unsaid)
+        build = _build(opened, uri, job, say or _unsaid)
         folder = Path(tempfile.mkdtemp(prefix=f".{key}.", suffix=".partial", dir=datasets))
         try:
             dataset = build(opened, task, origin, seed, folder, datasets, report)
@@ -76,24 +81,31 @@ def prepare(
     return dataset
 
 
-def _build(source: Source, uri: str, beam_flags: Sequence[str], say: Callable[[str], None]) -> Callable[..., Dataset]:
-    """What prepares the data: Beam if there are flags for it and the source is large enough.
-
-    TensorFlow and Beam, seconds to import, are needed from here on only.
+def _job(beam_flags: Sequence[str]) -> "Job | None":
+    """What the flags say, if there are any; a wrong one is found before the source is read.
 
     Raises:
         ConfigurationError: a flag is wrong.
     """
-    if beam_flags:
-        from nightshift.data.beam.job import job_of
+    if not beam_flags:
+        return None
+    from nightshift.data.beam.job import job_of  # Beam, seconds to import
 
-        job = job_of(beam_flags)
+    return job_of(beam_flags)
+
+
+def _build(source: Source, uri: str, job: "Job | None", say: Callable[[str], None]) -> Callable[..., Dataset]:
+    """What prepares the data: Beam if there are flags for it and the source is large enough.
+
+    TensorFlow, seconds to import, is needed from here on only.
+    """
+    if job:
         size = source.size()
         if size >= BEAM_BYTES:
             from nightshift.data.beam.build import build_with_beam
 
             say(f"{uri}: {size:,} bytes, prepared by Apache Beam ({job})")
-            return partial(build_with_beam, job)
+            return partial(build_with_beam, job, say)
         say(f"{uri}: {size:,} bytes, prepared without Apache Beam, which pays from {BEAM_BYTES:,} bytes on")
     from nightshift.data.build import build
 

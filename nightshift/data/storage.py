@@ -4,6 +4,7 @@ STORAGE_EMULATOR_HOST is respected; without credentials the access is anonymous,
 """
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from google.cloud import storage
 from google.cloud.storage import transfer_manager
 
 from nightshift.data.layout import is_ignored
-from nightshift.data.limits import MAX_MEMBERS, MAX_TOTAL_BYTES
+from nightshift.data.limits import MAX_MEMBERS
 from nightshift.errors import DataError
 from nightshift.files import staged_directory
 
@@ -36,7 +37,7 @@ def fetch_objects(uri: str, cache: Path, say: Say) -> Path:
         say: told how many objects are copied.
 
     Raises:
-        DataError: nothing is there, no access, or a name that is no safe path.
+        DataError: nothing is there, no access, no room for it on the disk, or a name that is no safe path.
     """
     parts = urlsplit(uri)
     name = parts.path.strip("/")
@@ -49,6 +50,7 @@ def fetch_objects(uri: str, cache: Path, say: Say) -> Path:
         folder = cache / "gs" / _content_key(uri, blobs)
         root = name.rpartition("/")[0] if single else name
         if not folder.exists():
+            _check_room(folder.parent, sum(blob.size for blob in blobs), uri)
             with staged_directory(folder) as staging:
                 _copy(blobs, staging, root, uri, say)
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
@@ -67,17 +69,22 @@ def _client() -> Any:
 
 def _below(bucket: Any, prefix: str, uri: str) -> list[Any]:
     blobs = []
-    total = 0
     for blob in bucket.list_blobs(prefix=prefix):
         if blob.name.endswith("/") or is_ignored(blob.name.removeprefix(prefix)):
             continue
         blobs.append(blob)
-        total += blob.size
-        if len(blobs) > MAX_MEMBERS or total > MAX_TOTAL_BYTES:
-            raise DataError(f"{uri}: holds more than {MAX_MEMBERS} objects or {MAX_TOTAL_BYTES} bytes")
+        if len(blobs) > MAX_MEMBERS:
+            raise DataError(f"{uri}: holds more than {MAX_MEMBERS:,} objects; mount the bucket and give the folder")
     if not blobs:
         raise DataError(f"{uri}: no such object, and nothing below that prefix")
     return blobs
+
+
+def _check_room(folder: Path, size: int, uri: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(f"{uri}: holds {size:,} bytes, and {folder} has room for {free:,}")
 
 
 def _content_key(uri: str, blobs: list[Any]) -> str:

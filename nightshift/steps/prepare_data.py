@@ -14,13 +14,15 @@ from nightshift.provenance import recipe
 from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
-from nightshift.settings import settings as environment
 from nightshift.steps.drift import drifts_of, retraining, write_drifts
+from nightshift.steps.place import check_place, part_of, place_of
 from nightshift.tasks.registry import preset_of
 from nightshift.tasks.registry import task as task_of
-from nightshift.workspace import Run, Step, Workspace
+from nightshift.workspace import Run, Workspace
 
 SAMPLE = 40
+PREPARED, PUBLISHED = 0.8, 0.9
+"""Shares of the step, for progress, when the dataset is there and when it is published."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def prepare_data(
             raise ConfigurationError(f"seed: found {seed}, expected 0 to {(1 << 32) - 1}")
         chosen = task_of(task)
         changed = preset_of(chosen, preset, settings)
+        check_place()
         with target(server, store) as serving:  # a server of another store is found out now, not after the training
             version = serving.champion(model)
             address = serving.address(model) if version else ""
@@ -85,16 +88,22 @@ def prepare_data(
             card = read_card(store.version_path(model, version))
             check_task(card, model, task)
         dataset = prepare(
-            chosen, source, workspace, seed=seed, beam_flags=beam_flags, progress=step.progress, say=step.say
+            chosen,
+            source,
+            workspace,
+            seed=seed,
+            beam_flags=beam_flags,
+            progress=part_of(step.progress, 0.0, PREPARED),
+            say=step.say,
         )
-        place = _place(dataset, step)
+        place = place_of(dataset, part_of(step.progress, PREPARED, PUBLISHED))
         key, other_key = (
             recipe(chosen, preset, changed, one, dataset.fingerprint).key for one in (seed, next_seed(seed))
         )
         due, reason = training_due(store, model, version, key, other_key)
         drifts = None
         if version:
-            step.progress(0.9, "comparing with what the serving version was validated on")
+            step.progress(PUBLISHED, "comparing with what the serving version was validated on")
             path = store.version_path(model, version)
             drifts = drifts_of(workspace, model, version, path, card, dataset, address)
             write_drifts(step.path, drifts)
@@ -125,15 +134,6 @@ def prepare_data(
         write_npz(step.path / "sample.npz", {"images": images, "labels": labels})
         step.say("; ".join([reason, *dataset.manifest.remarks()]))
     return Prepared(dataset, due or retrained, reason, next_seed(seed) if retrained else seed, place)
-
-
-def _place(dataset: Dataset, step: Step) -> str:
-    """Where the other steps read the dataset: its folder, or the URI that it is published at."""
-    if not environment().datasets:
-        return dataset.place
-    from nightshift.data.bucket_publish import publish
-
-    return publish(dataset, environment().datasets, step.progress)
 
 
 def next_seed(seed: int) -> int:

@@ -10,6 +10,7 @@ from nightshift.errors import ConfigurationError
 from nightshift.provenance import recipe
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
+from nightshift.steps.place import place_of
 from nightshift.steps.prepare_data import training_due
 from nightshift.sweep.plan import Plan
 from nightshift.sweep.refit import refit_settings
@@ -21,13 +22,17 @@ from nightshift.workspace import Run, Workspace
 
 @dataclass(frozen=True)
 class Choice:
-    """All trials, the best first; what is trained of the best, on what, and whether that is due."""
+    """All trials, the best first; what is trained of the best, on what, and whether that is due.
+
+    `place` is where other steps read the dataset.
+    """
 
     trials: list[Outcome]
     settings: dict[str, Any]
     dataset: Dataset
     train: bool
     reason: str
+    place: str
 
 
 def choose_settings(
@@ -49,7 +54,7 @@ def choose_settings(
 
     Args:
         run: where the plan and the trials are, and the record goes.
-        workspace: where the dataset goes.
+        workspace: where the dataset goes; with NIGHTSHIFT_DATASETS it is published there, too.
         store: what serves is of this store.
         task: name.
         model: name that the best is served by.
@@ -74,6 +79,7 @@ def choose_settings(
             )
         final = refit_settings(preset_of(chosen, preset, {**settings, **best.settings}), best)
         merged = with_validation(dataset, workspace)
+        place = place_of(merged, step.progress)
         key = recipe(chosen, preset, preset_of(chosen, preset, final), seed, merged.fingerprint).key
         with target(server, store) as serving:
             due, reason = training_due(store, model, serving.champion(model), key)
@@ -91,4 +97,4 @@ def choose_settings(
         }
         came_to = f"validation {chosen.score} {best.score:.4f}"
         step.say(f"best of {len(trials)} trials: {in_words(best.settings)}, {came_to}; {reason}")
-    return Choice(trials, final, merged, due, reason)
+    return Choice(trials, final, merged, due, reason, place)

@@ -13,7 +13,8 @@ from nightshift.files import write_npz
 from nightshift.serving.card import check_task, read_card
 from nightshift.serving.store import Store
 from nightshift.serving.target import target
-from nightshift.steps.prepare_data import SAMPLE
+from nightshift.steps.place import check_place, part_of, place_of
+from nightshift.steps.prepare_data import PREPARED, PUBLISHED, SAMPLE
 from nightshift.sweep.plan import Plan, plan_of
 from nightshift.sweep.trials import PLANNED
 from nightshift.tasks.registry import preset_of
@@ -23,10 +24,11 @@ from nightshift.workspace import Run, Workspace
 
 @dataclass(frozen=True)
 class Planned:
-    """The dataset and the trials."""
+    """The dataset, the trials, and where other steps read the data."""
 
     dataset: Dataset
     plan: Plan
+    place: str
 
 
 def plan_sweep(
@@ -44,7 +46,7 @@ def plan_sweep(
     seed: int,
     server: str,
 ) -> Planned:
-    """Plan the trials and prepare the data; recorded as the run's step prepare_data.
+    """Plan the trials and prepare the data, which are published with NIGHTSHIFT_DATASETS; recorded as prepare_data.
 
     Args:
         run: where the record and the plan go.
@@ -69,11 +71,13 @@ def plan_sweep(
         chosen = task_of(task)
         base = preset_of(chosen, preset, settings)
         plan = plan_of(base, tried, samples, seed)
+        check_place()
         with target(server, store) as serving:  # a server that does not answer is found out now, not after the trials
             version = serving.champion(model)
         if version:
             check_task(read_card(store.version_path(model, version)), model, task)
-        dataset = prepare(chosen, source, workspace, seed=seed, progress=step.progress)
+        dataset = prepare(chosen, source, workspace, seed=seed, progress=part_of(step.progress, 0.0, PREPARED))
+        place = place_of(dataset, part_of(step.progress, PREPARED, PUBLISHED))
         plan.write(step.path)
         reason = f"{len(plan.trials)} trials of {', '.join(plan.settings)}"
         step.figures = {
@@ -86,6 +90,7 @@ def plan_sweep(
             "source": source or chosen.source,
             "dataset": dataset.fingerprint,
             "dataset_path": str(dataset.path),
+            "dataset_place": place,
             "reused": dataset.reused,
             "reason": reason,
             "serving_version": version,
@@ -94,4 +99,4 @@ def plan_sweep(
         images, labels = sample(dataset, "train", SAMPLE)
         write_npz(step.path / "sample.npz", {"images": images, "labels": labels})
         step.say("; ".join([reason, *dataset.manifest.remarks()]))
-    return Planned(dataset, plan)
+    return Planned(dataset, plan, place)

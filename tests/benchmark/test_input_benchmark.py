@@ -14,8 +14,14 @@ from google.cloud import storage
 
 from nightshift.benchmark.figures import InputFigures, Stage, compared, need_in_words, needs
 from nightshift.benchmark.rates import Rate, measure
+from nightshift.benchmark.training import SKIPPED, Clock
 from nightshift.cli_benchmark import benchmark
+from nightshift.data import bucket_shards
 from nightshift.data.bucket_publish import publish
+from nightshift.data.bucket_shards import BucketShards
+from nightshift.data.lanes import LANES
+from nightshift.data.manifest import Shard
+from nightshift.data.merged import with_validation
 from nightshift.tasks import registry
 
 # The emulator's wrapper forgets to close the pipe of its process.
@@ -79,6 +85,47 @@ def test_a_dataset_in_a_bucket_is_fetched_first(corners):
     assert [stage["name"] for stage in facts["stages"]] == ["fetch", *STREAMED]
     own = {stage["name"]: stage["cpu_microseconds_per_image"] for stage in facts["stages"]}
     assert facts["cpu_microseconds_per_image"] >= own["fetch"] > 0
+
+
+def test_of_a_dataset_larger_than_the_cache_a_part_is_fetched_once_and_measured(
+    corners, empty_workspace, tmp_path, monkeypatch
+):
+    larger = with_validation(corners, empty_workspace)  # twice as many shards
+    shards = larger.manifest.splits["train"].shards
+    monkeypatch.setattr(bucket_shards, "CACHE_LIMIT", sum(shard.bytes for shard in shards) - 1)
+    monkeypatch.setenv("NIGHTSHIFT_CACHE", str(tmp_path / "disk"))
+    fetched = []
+    fetch = BucketShards._fetch
+
+    def counting(self: BucketShards, shard: Shard, file: Path) -> None:
+        fetched.append(shard.name)
+        assert (tmp_path / "disk") in file.parents
+        fetch(self, shard, file)
+
+    monkeypatch.setattr(BucketShards, "_fetch", counting)
+    with FakeGCSServer():
+        client = storage.Client(project="tests")
+        client.create_bucket("data")
+        facts, _ = measured(publish(larger, "gs://data/datasets"), "--streamed")
+        client.close()
+    assert [stage["name"] for stage in facts["stages"]] == ["fetch", *STREAMED]
+    assert facts["images"] == 600
+    assert sorted(fetched) == sorted(shard.name for shard in shards[:LANES])
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_a_step_of_training_has_ended_when_its_result_is_there():
+    class OnItsWay:
+        def __float__(self) -> float:
+            time.sleep(0.05)
+            return 0.0
+
+    clock = Clock(batch_size=8, seconds=60)
+    for batch in range(SKIPPED + 2):
+        clock.on_train_batch_begin(batch)
+        clock.on_train_batch_end(batch, {"sums": [OnItsWay()]})
+    assert clock.rate().images == 16
+    assert clock.rate().seconds >= 0.1
 
 
 def test_the_table_names_stages_and_needs(corners):

@@ -44,6 +44,7 @@ class Flow:
 
     def prepare(self, **changes):
         arguments = {"preset": "default", "settings": {"epochs": 3.0}, "seed": 0, "model": "", "data": self.data}
+        arguments["beam_flags"] = []
         return prepare_data.python_func(
             **self.common,
             **arguments | changes,
@@ -262,6 +263,13 @@ def test_several_nodes_are_refused_in_words_on_a_machine_without_a_cluster(flow,
     again.artifacts = dict(flow.artifacts)
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         again.train(nodes, **per_node)
+
+
+def test_flags_of_beam_reach_the_step(flow, tmp_path):
+    again = Flow(tmp_path, flow.server, flow.data)
+    again.common["workspace"], again.common["run_id"] = flow.common["workspace"], "run-with-flags"
+    with pytest.raises(ConfigurationError, match="Beam flags: found 'puzzle', expected --NAME=VALUE"):
+        again.prepare(beam_flags=["puzzle"])
 
 
 def test_an_export_that_is_refused_has_its_page_all_the_same(flow, monkeypatch):

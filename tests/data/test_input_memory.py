@@ -63,4 +63,6 @@ def test_memory_does_not_grow_with_the_dataset(corners, tmp_path):
         batches, peak = map(int, result.stdout.split())
         assert batches == 2 * shards_a_lane * LANES * EXAMPLES // 48
         peaks.append(peak)
+        size = sum(shard.bytes for shard in dataset.manifest.splits["train"].shards)
+        print(f"shards of {size >> 20} MiB: at most {peak} MiB of memory")
     assert peaks[1] <= 1.1 * peaks[0], f"MiB: {peaks}"

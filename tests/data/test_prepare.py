@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 from nightshift.data.lanes import LANES
-from nightshift.data.manifest import Dataset
+from nightshift.data.manifest import Dataset, Shard
 from nightshift.data.prepare import prepare
+from nightshift.data.shards import shard_name
 from nightshift.errors import DataError
 from nightshift.tasks.registry import task as registered_task
 from nightshift.workspace import Workspace
@@ -333,3 +334,9 @@ def test_shards_are_equal_ranges_in_the_order_of_the_hash(task, workspace, tmp_p
     ids = [e.features.feature["id"].int64_list.value[0] % 2**64 for e in records(dataset, "train")]
     assert ids == sorted(ids)
     assert len(ids) == 36
+
+
+def test_shards_have_names_whatever_their_number():
+    for index, count in ((0, 24), (99_999, 100_584), (100_583, 100_584)):
+        name = shard_name("train", index, count)
+        assert Shard(name=name, sha256=64 * "0", bytes=0, count=0).name == name

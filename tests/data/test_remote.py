@@ -4,6 +4,7 @@ import functools
 import gzip
 import hashlib
 import io
+import shutil
 import struct
 import tarfile
 import threading
@@ -192,6 +193,21 @@ def test_an_object_and_a_prefix_of_storage_are_read(task, workspace, tmp_path, p
     prefix = prepare(task, "gs://data/folders/pets/", workspace)
     assert local.fingerprint == single.fingerprint == prefix.fingerprint
     assert prepare(task, "gs://data/folders/pets", workspace).reused
+
+
+def test_a_prefix_that_the_disk_has_no_room_for_is_refused_before_it_is_copied(
+    task, workspace, pictures, bucket, monkeypatch
+):
+    for name, image in list(pictures.items())[:3]:
+        bucket.blob(f"folders/large/{name}").upload_from_string(image)
+    size = sum(map(len, list(pictures.values())[:3]))
+    usage = shutil.disk_usage(workspace.root.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=size - 1))
+    with pytest.raises(
+        DataError, match=rf"gs://data/folders/large: holds {size} bytes, and .* has room for {size - 1}"
+    ):
+        prepare(task, "gs://data/folders/large", workspace)
+    assert [path for path in workspace.cache.rglob("*") if path.is_file()] == []
 
 
 def test_a_missing_object_is_named(task, workspace, bucket):

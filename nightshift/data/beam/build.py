@@ -31,12 +31,21 @@ Progress = Callable[[float, str], None]
 
 
 def build_with_beam(
-    job: Job, source: Source, task: Task, origin: Origin, seed: int, folder: Path, datasets: Path, progress: Progress
+    job: Job,
+    say: Callable[[str], None],
+    source: Source,
+    task: Task,
+    origin: Origin,
+    seed: int,
+    folder: Path,
+    datasets: Path,
+    progress: Progress,
 ) -> Dataset:
     """Prepare a dataset and publish it as datasets/FINGERPRINT.
 
     Args:
         job: where and how Beam runs.
+        say: told of files between the stages that could not be removed.
         source: the examples.
         task: shape, fit, classes and shares.
         origin: what the manifest says of the source.
@@ -50,11 +59,12 @@ def build_with_beam(
         ConfigurationError: the runner's temporary location cannot be used.
     """
     shards = folder / "shards"
-    shards.mkdir()
-    with ended_in_order(), staged(job.temporary, folder) as staging:
+    with ended_in_order(), staged(job.temporary, folder, say) as staging:
         tally = _read(job, source, task, origin.uri, staging, progress)
         plan = plan_of(tally, task, source.test_share, seed, origin.uri)
         written = _write(job, plan, origin.uri, staging, progress)
+        # Not before: what nothing is written to for a day, while others work, is taken for a dead process's.
+        shards.mkdir(parents=True)
         splits, duplicates = _collect(written, plan, staging, shards)
     manifest = manifest_of(task, origin, seed, plan.classes, splits, tally.rejections.result(), duplicates)
     return publish(manifest, shards, datasets)
@@ -67,7 +77,7 @@ def _read(job: Job, source: Source, task: Task, uri: str, staging: Staging, prog
     units = write_work(source, staging)
     progress(0.0, f"Apache Beam ({job}): validating {expected:,} images")
     pipeline = job.pipeline()
-    add_reading(pipeline, units, staging, task, uri, divided(source, staging))
+    add_reading(pipeline, units, expected, staging, task, uri, divided(source, staging))
 
     def report(files: int) -> None:
         done = min(units, files // 2)  # a unit's spool file is two
@@ -87,7 +97,7 @@ def _read(job: Job, source: Source, task: Task, uri: str, staging: Staging, prog
 
 def _write(job: Job, plan: Plan, uri: str, staging: Staging, progress: Progress) -> list[tuple[str, Any]]:
     """The second pipeline; returns what it hands back."""
-    total = sum(map(sum, plan.shard_sizes.values()))
+    total = plan.images
     shards = sum(map(len, plan.shard_sizes.values()))
     progress(READ_SHARE, f"Apache Beam ({job}): ordering {total:,} images")
     pipeline = job.pipeline()

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,11 +58,11 @@ def _local_runner(options: Any) -> Any:
 
 
 def job_of(flags: Sequence[str]) -> Job:
-    """Read the flags, of which all but two concern only the runner.
+    """Read the flags, of which all but two concern only the runner, and let the runner look at them.
 
     Raises:
-        ConfigurationError: Beam is not installed, a flag is none or has a value it cannot have, or the runner's workers
-            have no place in common.
+        ConfigurationError: Beam or the runner is not installed, a flag is none or has a value it cannot have, or the
+            runner's workers have no place in common.
     """
     for flag in flags[:1]:
         if not flag.startswith("--"):
@@ -71,10 +72,15 @@ def job_of(flags: Sequence[str]) -> Job:
     except ImportError:
         raise ConfigurationError("Beam flags: apache-beam is not installed; it is the extra `beam`") from None
     told = io.StringIO()
+    unknown: list[str] = []
+
+    def leave(parser: Any) -> None:
+        unknown.extend(parser.parse_known_args(list(flags))[1])
+
     try:
         with contextlib.redirect_stderr(told):
             options = PipelineOptions(list(flags))
-            options.get_all_options()
+            options.get_all_options(add_extra_args_fn=leave)
     except SystemExit:  # it is argparse that reads them
         raise ConfigurationError(f"Beam flags: {told.getvalue().strip().rpartition('error: ')[2]}") from None
     runner = options.view_as(StandardOptions).runner or ""
@@ -83,4 +89,20 @@ def job_of(flags: Sequence[str]) -> Job:
         raise ConfigurationError(
             f"Beam flags: --runner={runner} needs --temp_location, a bucket or a folder that all its workers reach"
         )
+    if job.local and unknown:  # another runner may know flags of its own
+        raise ConfigurationError(f"Beam flags: found {unknown[0]!r}, which the runner on this machine does not know")
+    _try(job)
     return job
+
+
+def _try(job: Job) -> None:
+    """Make a pipeline of it, for which the runner is loaded and checks its flags.
+
+    Raises:
+        ConfigurationError: it refuses, or is not there.
+    """
+    try:
+        pipeline = job.pipeline()
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ConfigurationError(f"Beam flags: {' '.join(str(error).split())}") from error
+    shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)  # Beam removes it when a pipeline has run

@@ -41,6 +41,11 @@ class Plan:
     shard_sizes: Mapping[str, list[int]]
 
     @property
+    def images(self) -> int:
+        """Of all splits."""
+        return sum(map(sum, self.shard_sizes.values()))
+
+    @property
     def image_bytes(self) -> int:
         """Of one image."""
         height, width, channels = self.image_shape

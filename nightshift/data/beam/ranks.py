@@ -5,8 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 
-RANGE = 8192
-"""Elements that are sorted at once, about."""
+from nightshift.data.beam.packs import GroupPacked, range_of, ranges_of, unpacked
 
 Element = tuple[int, bytes, str, Any]
 """Group; hash of 8 bytes or more and key, the order; value."""
@@ -22,7 +21,7 @@ class Rank(beam.PTransform):
     def __init__(self, sizes: Mapping[int, int]) -> None:
         """`sizes`: of the groups, more or less."""
         super().__init__()
-        self._ranges = {group: max(1, size // RANGE) for group, size in sizes.items()}
+        self._ranges = {group: ranges_of(size) for group, size in sizes.items()}
 
     def expand(self, elements: Any) -> Any:
         """Add the transforms."""
@@ -30,20 +29,20 @@ class Rank(beam.PTransform):
         counts = ranged | beam.Keys() | beam.combiners.Count.PerElement()
         return (
             ranged
-            | beam.GroupByKey()
+            | GroupPacked(tuple[tuple[int, int], bytes])
             | "rank" >> beam.FlatMap(_ranked, beam.pvalue.AsDict(counts)).with_output_types(tuple[int, int, Any])
         )
 
 
 def _ranged(element: Element, ranges: Mapping[int, int]) -> tuple[tuple[int, int], Any]:
     group, order, key, value = element
-    return (group, int.from_bytes(order[:8], "big") * ranges[group] >> 64), (order, key, value)
+    return (group, range_of(order, ranges[group])), (order, key, value)
 
 
 def _ranked(
-    grouped: tuple[tuple[int, int], Iterable[tuple[bytes, str, Any]]], counts: Mapping[tuple[int, int], int]
+    grouped: tuple[tuple[int, int], Iterable[bytes]], counts: Mapping[tuple[int, int], int]
 ) -> Iterator[tuple[int, int, Any]]:
-    (group, index), elements = grouped
+    (group, index), packs = grouped
     first = sum(counts.get((group, lower), 0) for lower in range(index))
-    in_order = sorted(elements, key=lambda element: element[:2])
+    in_order = sorted(unpacked(packs), key=lambda element: element[:2])
     return ((group, rank, value) for rank, (_, _, value) in enumerate(in_order, first))

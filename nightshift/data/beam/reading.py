@@ -1,14 +1,17 @@
 """The first pipeline: reads, checks and decodes the examples, spools their pixels, and counts."""
 
+import contextlib
 import pickle
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 from apache_beam.metrics import Metrics
 
 from nightshift.data.beam.lines import write_lines
+from nightshift.data.beam.packs import GroupPacked, range_of, ranges_of, unpacked
 from nightshift.data.beam.staging import Staging, unique
 from nightshift.data.beam.tally import Tally
 from nightshift.data.beam.work import read_work
@@ -22,12 +25,15 @@ TALLIES, KEYS, FAILURES = "tallies", "keys", "failures"
 READ, SPOOLED = "read.jsonl", "spooled.txt"
 
 
-def add_reading(pipeline: Any, units: int, staging: Staging, task: Task, uri: str, source: Divisible | None) -> None:
+def add_reading(
+    pipeline: Any, units: int, images: int, staging: Staging, task: Task, uri: str, source: Divisible | None
+) -> None:
     """Put the transforms into a pipeline. It writes READ, what was found, and SPOOLED, the names of spool files.
 
     Args:
         pipeline: empty.
         units: how many units of work there are.
+        images: how many images are in them, about.
         staging: where they lie.
         task: gives the shape, and whether labels count.
         uri: the source's name, for errors.
@@ -47,8 +53,8 @@ def add_reading(pipeline: Any, units: int, staging: Staging, task: Task, uri: st
     )
     repeated = (
         examined[KEYS]
-        | "hash" >> beam.Map(lambda key: (cut_hash(key)[:8], key)).with_output_types(tuple[bytes, str])
-        | "by hash" >> beam.GroupByKey()
+        | "by hash" >> beam.Map(_ranged, ranges_of(images)).with_output_types(tuple[int, str])
+        | "near" >> GroupPacked(tuple[int, bytes])
         | "of the same name" >> beam.FlatMap(_repeated).with_output_types(str)
         | "first" >> beam.combiners.Top.Smallest(1)
         | "repeated" >> beam.Map(lambda first: ["repeated", first])
@@ -74,6 +80,7 @@ class Examine(beam.DoFn):
 
     def setup(self) -> None:
         """Once a process."""
+        _use_one_core()
         self._decoder = Decoder(self._task)
 
     def process(self, number: int) -> Iterator[Any]:
@@ -112,7 +119,18 @@ class Examine(beam.DoFn):
         return name, references, tally
 
 
-def _repeated(group: tuple[bytes, Iterable[str]]) -> Iterator[str]:
-    """The keys that occur twice among those of one hash."""
-    keys = sorted(group[1])
+def _use_one_core() -> None:
+    """Keep TensorFlow from starting a thread a core in each of the processes: there is one of those a core."""
+    with contextlib.suppress(RuntimeError):  # the runner is in this very process, and TensorFlow is at work in it
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _ranged(key: str, ranges: int) -> tuple[int, str]:
+    return range_of(cut_hash(key), ranges), key
+
+
+def _repeated(near: tuple[int, Iterable[bytes]]) -> Iterator[str]:
+    """The keys that occur twice among those whose hashes lie in one range."""
+    keys = sorted(unpacked(near[1]))
     return (key for key, following in pairwise(keys) if key == following)

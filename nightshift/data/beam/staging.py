@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,23 +56,24 @@ def unique(name: str) -> str:
 
 
 @contextmanager
-def staged(temporary: str, folder: Path) -> Iterator[Staging]:
+def staged(temporary: str, folder: Path, say: Callable[[str], None]) -> Iterator[Staging]:
     """An empty one, removed at the end.
 
     Args:
         temporary: `--temp_location`: a path or a URI; '': none.
         folder: to use then.
+        say: told if it could not be removed from a bucket, which is no reason to fail: the work is done.
 
     Raises:
         ConfigurationError: of `temporary` Beam knows no file system here, or nothing can be written there.
     """
     if temporary and FileSystems.get_scheme(temporary):
-        yield from _in_bucket(temporary)
+        yield from _in_bucket(temporary, say)
     else:
         yield from _on_disk(Path(temporary).absolute() if temporary else folder)
 
 
-def _in_bucket(temporary: str) -> Iterator[Staging]:
+def _in_bucket(temporary: str, say: Callable[[str], None]) -> Iterator[Staging]:
     staging = Staging(f"{temporary.rstrip('/')}/{unique('nightshift')}", local=False)
     try:
         with staging.create("note") as file:
@@ -82,7 +83,10 @@ def _in_bucket(temporary: str) -> Iterator[Staging]:
     try:
         yield staging
     finally:
-        FileSystems.delete([f"{staging.root}/"])
+        try:
+            FileSystems.delete([f"{staging.root}/"])
+        except (OSError, BeamIOError) as error:
+            say(f"{staging.root}: could not be removed and can be deleted by hand ({' '.join(str(error).split())})")
 
 
 def _on_disk(parent: Path) -> Iterator[Staging]:

@@ -12,6 +12,7 @@ from apache_beam.metrics import Metrics
 
 from nightshift.data.beam.lines import write_lines
 from nightshift.data.beam.ordering import Row, Shard, in_shards, references
+from nightshift.data.beam.packs import MOST, GroupPacked, unpacked
 from nightshift.data.beam.plan import Plan
 from nightshift.data.beam.repeats import repeats
 from nightshift.data.beam.staging import Staging, unique
@@ -20,6 +21,10 @@ from nightshift.data.hashes import place_hash
 from nightshift.data.shards import shard_name, write_shard
 from nightshift.data.spool import Placed
 from nightshift.data.statistics import Statistics, Sums
+from nightshift.errors import DataError
+
+PACKED_BYTES = 2**20
+"""Of pixels that wait for being packed, where they go along."""
 
 SUMS = "sums"
 WRITTEN = "written.jsonl"
@@ -28,12 +33,12 @@ WRITTEN = "written.jsonl"
 def add_writing(pipeline: Any, staging: Staging, plan: Plan) -> None:
     """Put the transforms into a pipeline. It writes the shards and WRITTEN, what the manifest needs of them."""
     found = references(pipeline, staging, plan)
-    rows = in_shards(found, plan)
+    rows, together = in_shards(found, plan), MOST
     if not staging.local:
-        rows = rows | "with pixels" >> WithPixels(staging, plan)
+        rows, together = rows | "with pixels" >> WithPixels(staging, plan), max(1, PACKED_BYTES // plan.image_bytes)
     written = (
         rows
-        | "by shard" >> beam.GroupByKey()
+        | "by shard" >> GroupPacked(tuple[Shard, bytes], together)
         | "write" >> beam.ParDo(WriteShard(staging, plan)).with_outputs(SUMS, main="shards")
     )
     statistics = (
@@ -45,7 +50,7 @@ def add_writing(pipeline: Any, staging: Staging, plan: Plan) -> None:
         (
             written["shards"] | "shards" >> beam.Map(lambda shard: ["shard", shard]),
             statistics | "statistics" >> beam.Map(lambda item: ["statistics", [item[0], vars(item[1])]]),
-            repeats(found) | "duplicates" >> beam.Map(lambda item: ["duplicates", item]),
+            repeats(found, plan.images) | "duplicates" >> beam.Map(lambda item: ["duplicates", item]),
         ),
         staging.path(WRITTEN),
     )
@@ -85,9 +90,20 @@ def _with_pixels(
         position = 0
         for index, shard, row in sorted(rows, key=lambda row: row[0]):
             while position <= index:
-                image = file.read(image_bytes)
+                image = _whole(file.read(image_bytes), image_bytes, f"{name}.pixels")
                 position += 1
             yield shard, (*row, image)
+
+
+def _whole(image: bytes, image_bytes: int, name: str) -> bytes:
+    """The pixels of an image that were read.
+
+    Raises:
+        DataError: there are too few: the file was cut short.
+    """
+    if len(image) != image_bytes:
+        raise DataError(f"the spool file {name}: found {len(image)} bytes of an image, expected {image_bytes}")
+    return image
 
 
 class WriteShard(beam.DoFn):
@@ -98,14 +114,14 @@ class WriteShard(beam.DoFn):
         self._staging, self._plan = staging, plan
         self._images = Metrics.counter("nightshift", "written")
 
-    def process(self, grouped: tuple[Shard, Iterable[Row]]) -> Iterator[Any]:
+    def process(self, grouped: tuple[Shard, Iterable[bytes]]) -> Iterator[Any]:
         """Write one shard."""
-        (split, index), rows = grouped
+        (split, index), packs = grouped
         split_name = SPLITS[split]
         name = shard_name(split_name, index, len(self._plan.shard_sizes[split_name]))
         attempt = unique(name)
         statistics = Statistics(self._plan.image_shape)
-        examples = self._placed(split_name, sorted(rows, key=lambda row: row[0]))
+        examples = self._placed(split_name, sorted(unpacked(packs), key=lambda row: row[0]))
         if self._staging.local:
             shard = write_shard(Path(self._staging.path("shards", attempt)), name, examples, statistics)
         else:
@@ -123,5 +139,6 @@ class WriteShard(beam.DoFn):
             yield Placed(key, label, place_hash(self._plan.seed, split, key), pixels)
 
     def _read(self, name: str, index: int) -> bytes:
+        size = self._plan.image_bytes
         with open(self._staging.path("spool", f"{name}.pixels"), "rb", buffering=0) as file:
-            return os.pread(file.fileno(), self._plan.image_bytes, index * self._plan.image_bytes)
+            return _whole(os.pread(file.fileno(), size, index * size), size, f"{name}.pixels")
