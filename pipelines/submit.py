@@ -62,6 +62,13 @@ def parameter_options(command: Any) -> Any:
     metavar="N",
     help="Nodes that train together, each as the options above say; more than 1 needs Kubeflow Trainer.",
 )
+@click.option(
+    "--beam-flag",
+    "beam_flags",
+    multiple=True,
+    metavar="FLAG",
+    help="Of Apache Beam, which then prepares the data: --beam-flag=--runner=DataflowRunner; repeatable.",
+)
 @endpoint_options
 @ui_option
 @click.option("--experiment", default=EXPERIMENT, show_default=True, help="That the runs belong to.")
@@ -77,6 +84,7 @@ def main(
     seed: int,
     taints: tuple[str, ...],
     nodes: tuple[tuple[str, str], ...],
+    beam_flags: tuple[str, ...],
     endpoint: str,
     namespace: str,
     token_file: str,
@@ -93,6 +101,7 @@ def main(
     given: dict[str, Any] = {"preset": preset, "settings": dict(changes), "seed": seed, **parameters}
     given["train_node_selector"] = dict(nodes) or None
     given["train_tolerations"] = [toleration(taint) for taint in taints] or None
+    given["beam_flags"] = list(beam_flags) or None
     checked = arguments(given)
     wanted = {task: checked.of_task(task) for task in tasks}
     if checked.model and len(wanted) > 1:

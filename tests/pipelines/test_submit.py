@@ -80,6 +80,7 @@ NAMES = {"prepare-data": "Prepare data", "train": "Train", "report": "Report"}
         (["digits", "--cpu", "0"], "train_cpu: expected at least 500m, found '0'"),
         (["digits", "--cpu", "4Gi"], "train_cpu: expected an amount of processors"),
         (["digits", "--gpus", "-1"], "train_gpus: expected a whole number"),
+        (["digits", "--beam-flag=--runner=DirectRunner", "--beam-flag="], "beam_flags.1: "),
         (["digits", "--train-nodes", "5"], "train_nodes: expected one of 1, 2, 3, 4, 6, 8, 12, 24"),
         (["digits", "--train-nodes", "two"], "'two' is not a valid integer"),
         (["digits", "--image", "nightshift"], "image: "),
