@@ -53,7 +53,7 @@ test-soak: setup ## the same in full counts: 20 releases and 5 rollbacks under l
 	$(PY) -m pytest tests/cluster -m soak --timeout 3600
 
 .PHONY: test-workers
-test-workers: setup ## on this machine: the losses of 1, 2 and 3 workers on the same batches (a quarter of an hour)
+test-workers: setup ## on this machine: 1, 2 and 3 workers: losses on the same batches, the accuracy of whole trainings (an hour)
 	$(PY) -m pytest tests/training -s -m "soak and not cluster" --timeout 3600
 
 .PHONY: test-releases

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from several import ended, read_until, started
 
+from nightshift.data.manifest import Dataset
 from nightshift.data.prepare import prepare
 from nightshift.tasks.registry import task
 from nightshift.training.kept import NAME
@@ -133,3 +134,25 @@ def test_any_number_of_workers_has_the_same_losses(prepared, precision):
         differences = np.abs(found[0] / one - 1)
         print(f"{prepared[0]}, {count} workers, {precision} precision: {differences.max():.1e}")
         assert differences.max() <= 1e-3, differences
+
+
+def score(prepared: tuple[str, Path], folder: Path, count: int, seed: int) -> float:
+    """Of a whole training of so many workers, on the test split."""
+    workspace = folder / f"{count}-{seed}"
+    arguments = (*prepared, workspace, "--seed", seed, "--set", SHARED_BY_THREE[prepared[0]])
+    with started("whole_training.py", *arguments, count=count) as workers:
+        told = [worker.communicate(timeout=1800) for worker in workers]
+    assert all(worker.returncode == 0 for worker in workers), [errors[-2000:] for _, errors in told]
+    assert [output for output, _ in told[1:]] == [""] * (count - 1)
+    return float(json.loads(told[0][0])[task(prepared[0]).score])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_any_number_of_workers_trains_as_good_a_model(prepared, tmp_path):
+    alone = [score(prepared, tmp_path, 1, seed) for seed in range(3)]
+    several = {count: score(prepared, tmp_path, count, 0) for count in (2, 3)}
+    print(f"{prepared[0]}: seeds 0 to 2 alone {alone}, seed 0 with 2 and 3 workers {list(several.values())}")
+    images = Dataset.open(prepared[1]).manifest.splits["test"].count
+    least = min(alone)
+    assert min(several.values()) >= least - 2 * (least * (1 - least) / images) ** 0.5
